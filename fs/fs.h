@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The file system: FUSE requests answered from the cache and the server. Front door of fs/; free of
+ * FUSE's own headers.
+ *
+ * Calling order: fs_new, fs_mount, fs_serve, fs_free.
+ */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cache.h"
+#include "client.h"
+
+struct fs;
+
+enum fs_symlinks {
+	FS_SYMLINKS_CONTAIN, /* the default: targets that leave the folder by '/' or ".." are refused */
+	FS_SYMLINKS_RAW, /* no_contain_symlinks */
+};
+
+/* Filled by options.c. Strings belong to it. */
+struct fs_settings {
+	/* The mount. */
+	char *base_path; /* the folder on the server; "" is the remote home */
+	char **mount_args; /* "-o" words for libfuse and the kernel: fsname=..., allow_other, ro, ... */
+	bool default_permissions, allow_other, auto_unmount, read_only;
+	bool single_threaded; /* -s */
+	unsigned int max_threads; /* >= 1; 64 by default */
+	bool debug; /* -d: libfuse's own trace, too */
+
+	/* How long the kernel may trust our answers; negative: as long as the cache does. */
+	double entry_timeout, attr_timeout, negative_timeout, ac_attr_timeout; /* seconds */
+	bool kernel_cache, auto_cache; /* page cache kept over opens: always; while size and mtime hold */
+	bool direct_io;
+	bool noforget;
+	double remember; /* seconds; negative: -1 as noforget; 0: off */
+	bool no_rofd_flush; /* no flush on close of a read-only descriptor */
+
+	/* What is shown. -1 (or UINT32_MAX): as the server says. */
+	uint32_t uid, gid;
+	uint32_t umask, fmask, dmask;
+	enum fs_symlinks symlinks;
+	bool follow_symlinks, transform_symlinks;
+
+	/* How the server is used. */
+	bool disable_hardlink;
+	bool sync_write; /* sshfs_sync: each write waits for its replies */
+	bool no_readahead;
+	bool workaround_truncate, workaround_fstat, workaround_buflimit;
+	bool check_root; /* LSTAT of base_path before mounting */
+};
+
+/* Borrows client and cache for its life; copies settings (strings stay borrowed). */
+struct fs *fs_new(const struct fs_settings *settings, struct sftp_client *client,
+		  struct cache *cache);
+
+/*
+ * The checks before anything starts: that `mountpoint` exists and can be mounted on. "/dev/fd/N" is a
+ * FUSE descriptor somebody has already mounted.
+ * Returns 0, or a negative errno and *ret_why: "bad mount point `X': No such file or directory".
+ */
+int fs_check_mountpoint(const char *mountpoint, char **ret_why);
+
+/*
+ * Checks the remote folder (unless check_root is off) and resolves "~user" where the server can.
+ * `source` is for messages. Returns 0, or -errno and *ret_why: "host:/dir: No such file or directory",
+ * "host:/file: Not a directory", "... Permission denied".
+ */
+int fs_check_root(struct fs *fs, const char *source, char **ret_why);
+
+/* Mounts. Returns 0, or -errno and *ret_why. */
+int fs_mount(struct fs *fs, const char *mountpoint, char **ret_why);
+
+enum fs_ending {
+	FS_ENDED_UNMOUNTED, /* exit code 0 */
+	FS_ENDED_SIGNAL, /* SIGTERM, SIGINT, SIGHUP: unmounted; exit code 1 */
+	FS_ENDED_LOST, /* the server is gone and reconnect is off: unmounted; exit code 1 */
+	FS_ENDED_FAILED, /* /dev/fuse failed: exit code 1 */
+};
+
+/* Serves until the end, then unmounts what is still mounted. */
+enum fs_ending fs_serve(struct fs *fs);
+
+/* To be handed to sftp_client_new(): what fs does when the server is lost or back. `fs` may be NULL
+ * until fs_new() has returned: data is a struct fs **. */
+extern const struct sftp_events fs_sftp_events;
+
+void fs_free(struct fs *fs); /* accepts NULL */
+
+#endif

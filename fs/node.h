@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inode table. SFTP has no inodes, so a node is a name: (parent node, name). Ids are counted up
+ * from FUSE_ROOT_ID + 1 and never reused (the cache keys by them); a node keeps its id when it is
+ * renamed, in O(1), whatever is below it.
+ *
+ * A node lives while the kernel has looked it up (nlookup > 0), while it is the parent of a living
+ * node, or while it is referenced (node_ref: open handles). When its name is removed or replaced it becomes
+ * *unlinked*: it has no path any more, and only open handles reach the file.
+ *
+ * st_ino (node_ino) is a hash of the path under which the node was first seen: the same over remounts
+ * as long as nothing is renamed, and never shared by two living nodes.
+ *
+ * Thread-safe; one lock, held for hash look-ups and path building only.
+ */
+#ifndef FS_NODE_H
+#define FS_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct node_table;
+
+/* `base_path` is the mounted folder on the server; "" is the remote home. */
+struct node_table *node_table_new(const char *base_path);
+void node_table_free(struct node_table *table);
+
+/* A fresh id for a name that has no node yet: given to listing entries and cached names. */
+uint64_t node_reserve_id(struct node_table *table);
+
+/* The id of the living node of that name, or 0. */
+uint64_t node_find(struct node_table *table, uint64_t parent, const char *name);
+
+/*
+ * The kernel is told of a name: its node, made if there is none (with id `reserved`, or a fresh one
+ * if that is 0), gets one more look-up. Returns its id; 0 when `parent` is unknown or unlinked.
+ */
+uint64_t node_enter(struct node_table *table, uint64_t parent, const char *name,
+		    uint64_t reserved);
+/* The kernel forgets `count` look-ups. */
+void node_forget(struct node_table *table, uint64_t id, uint64_t count);
+
+/* Keeps a node alive beyond its look-ups. False when there is no such node. */
+bool node_ref(struct node_table *table, uint64_t id);
+void node_unref(struct node_table *table, uint64_t id);
+
+/* The path on the server, for the caller to free; NULL when unlinked or unknown (ESTALE). */
+char *node_path(struct node_table *table, uint64_t id);
+/* The same for a name in a folder. */
+char *node_child_path(struct node_table *table, uint64_t dir, const char *name);
+/* Parent and a copy of the name; false for the root, unlinked and unknown nodes. */
+bool node_name(struct node_table *table, uint64_t id, uint64_t *ret_parent, char **ret_name);
+/* st_ino; 1 for the root. */
+uint64_t node_ino(struct node_table *table, uint64_t id);
+/* st_ino of a name that has no node yet, as node_enter() would give it. */
+uint64_t node_child_ino(struct node_table *table, uint64_t dir, const char *name);
+
+/* The name is gone on the server: its node, if any, becomes unlinked. */
+void node_remove(struct node_table *table, uint64_t dir, const char *name);
+/* The name was renamed; whatever had the new name becomes unlinked. */
+void node_move(struct node_table *table, uint64_t dir, const char *name, uint64_t new_dir,
+	       const char *new_name);
+/* True when the node exists and is unlinked. */
+bool node_is_unlinked(struct node_table *table, uint64_t id);
+
+/* Counts of the table, for tests and -d: nodes, and look-ups the kernel still holds. */
+void node_table_counts(struct node_table *table, uint64_t *ret_nodes, uint64_t *ret_lookups);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The shell around every handler, and the only place that replies.
+ *
+ * A FUSE operation is two functions: `work`, a straight line that returns 0 or a negative errno, and
+ * a thin op that begins a request, calls work, and ends it with one of request_end_*():
+ *
+ *	static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
+ *	{
+ *		struct request request;
+ *		struct fuse_entry_param entry;
+ *
+ *		request_begin(&request, req);
+ *		request_end_entry(&request, mkdir_work(&request, dir, name, mode, &entry), &entry);
+ *	}
+ *
+ * request_begin() binds an sftp_cancel to the thread, so that a process that is about to die does not
+ * wait for the server (interrupt.c).
+ */
+#ifndef FS_REQUEST_H
+#define FS_REQUEST_H
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "cache.h"
+#include "context.h"
+#include "handle.h"
+#include "node.h"
+
+struct interrupt;
+
+struct request {
+	fuse_req_t req;
+	struct fs *fs;
+	struct interrupt *interrupt;
+};
+
+void request_begin(struct request *request, fuse_req_t req);
+
+/* `error` is 0 or a negative errno, which is then the reply. */
+void request_end(struct request *request, int error);
+void request_end_entry(struct request *request, int error, const struct fuse_entry_param *entry);
+void request_end_attr(struct request *request, int error, const struct stat *stat, double timeout);
+void request_end_open(struct request *request, int error, const struct fuse_file_info *fi);
+void request_end_create(struct request *request, int error, const struct fuse_entry_param *entry,
+			const struct fuse_file_info *fi);
+void request_end_write(struct request *request, ssize_t count_or_error);
+void request_end_buf(struct request *request, ssize_t size_or_error, const void *buf);
+void request_end_link(struct request *request, int error, const char *target);
+void request_end_statfs(struct request *request, int error, const struct statvfs *statvfs);
+void request_end_lseek(struct request *request, off_t offset_or_error);
+
+/* ---- shared by the flows ---------------------------------------------------------------------- */
+
+/* convert.c: server and cache attributes to struct stat as it is shown: uid=, gid=, umask= applied. */
+void convert_attrs_to_cache(const struct sftp_attrs *attrs, struct cache_attr *ret_attr);
+void convert_cache_to_stat(const struct fs *fs, const struct cache_attr *attr, uint64_t ino,
+			   struct stat *ret_stat);
+
+/*
+ * lookup.c: the kernel is told of a name whose attributes are known. Enters the node and fills *ret_entry
+ * with remaining times to live. `ticket` was taken before the server was asked. -ESTALE: the folder
+ * has vanished meanwhile.
+ */
+int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const char *name,
+		 const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry);
+/*
+ * attr.c: attributes of a node: from the cache, by path, or by an open handle (always if the node
+ * is unlinked or has writes on their way, which are waited for).
+ */
+int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns);
+/* attr.c: LSTAT, or STAT with follow_symlinks. */
+int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
+
+/* ---- the operations, gathered by session.c into fuse_lowlevel_ops ----------------------------- */
+
+void lookup_add_ops(struct fuse_lowlevel_ops *ops); /* lookup, forget, forget_multi */
+void attr_add_ops(struct fuse_lowlevel_ops *ops); /* getattr, setattr, access */
+void dir_add_ops(struct fuse_lowlevel_ops *ops); /* opendir, readdir, readdirplus, releasedir, fsyncdir */
+void namei_add_ops(struct fuse_lowlevel_ops *ops); /* mknod, mkdir, unlink, rmdir, rename, link */
+void symlink_add_ops(struct fuse_lowlevel_ops *ops); /* symlink, readlink */
+void open_add_ops(struct fuse_lowlevel_ops *ops); /* open, create, release, flush, fsync */
+void io_add_ops(struct fuse_lowlevel_ops *ops); /* read, write_buf, lseek, copy_file_range */
+void space_add_ops(struct fuse_lowlevel_ops *ops); /* statfs, fallocate */
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The front door of sftp/: one blocking function a verb, and the asynchronous data path.
+ *
+ * Paths are byte strings as the server takes them (relative ones start at the remote home). Ids are
+ * local ones: translation by idmap happens here. All functions are thread-safe and wait for the
+ * network with nothing locked.
+ *
+ * Errors: 0 or a negative errno, mapped from the server's status with the operation in mind; where
+ * the server says only SFTP_FAILURE the cause is looked up if that is cheap (diagnose.c). Besides
+ * the errnos named below, each function returns:
+ * -ENOENT, -EACCES, -EPERM, -EBADMSG..., what sftp_status_errno() says; -ENOTCONN the connection is
+ * lost (or was, when the handle was opened); -EINTR the call was cancelled (sftp_cancel_raise()): the
+ * server may or may not have carried it out; -EPROTO the reply made no sense; -ENAMETOOLONG the
+ * request does not fit into a packet.
+ */
+#ifndef SFTP_CLIENT_H
+#define SFTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "idmap.h"
+#include "message.h"
+
+struct connector;
+struct sftp_client;
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+struct sftp_settings {
+	unsigned int max_conns; /* >= 1 */
+	bool reconnect;
+	size_t max_read, max_write; /* bytes a READ or WRITE at most; 0: what the server takes */
+	bool sync_readdir; /* one READDIR in flight instead of a window */
+	bool workaround_rename, workaround_renamexdev; /* compat.md 1.4 */
+	bool workaround_createmode; /* send no permissions when creating */
+	bool trace; /* -d: log every request and reply */
+	struct idmap_settings idmap;
+};
+
+/* Called on threads of the client, without locks; must not wait for the network. */
+struct sftp_events {
+	/* After a loss the server is back (a new generation): what was known may be outdated. */
+	void (*reconnected)(void *data);
+	/* The last connection is lost; `why` is a sentence for the user, borrowed. */
+	void (*lost)(const char *why, void *data);
+	void *data;
+};
+
+/*
+ * Borrows the connector; copies the settings; reads the idmap files. Does not connect.
+ * Returns 0, or idmap_new()'s errors with *ret_why for the user.
+ */
+int sftp_client_new(struct connector *connector, const struct sftp_settings *settings,
+		    const struct sftp_events *events, struct sftp_client **ret_client,
+		    char **ret_why);
+/* Ends all connections. No call may be running any more. Accepts NULL. */
+void sftp_client_free(struct sftp_client *client);
+
+/* Opens the first connection now; otherwise the first request does. */
+int sftp_client_connect(struct sftp_client *client, char **ret_why);
+
+/* All waiting and later calls end with -ENOTCONN: for the program's end. Any thread. */
+void sftp_client_shutdown(struct sftp_client *client);
+
+/* True while a connection lives. */
+bool sftp_client_is_connected(struct sftp_client *client);
+
+/* What the (latest) server offers: bits of enum sftp_extension. 0 before the first connection. */
+uint32_t sftp_client_extensions(struct sftp_client *client);
+
+/* Messages, bytes, round-trip times, connects: for -d at exit. */
+struct sftp_client_stats {
+	uint64_t sent, sent_bytes, received, received_bytes;
+	uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns;
+	unsigned int connects;
+};
+void sftp_client_get_stats(struct sftp_client *client, struct sftp_client_stats *ret_stats);
+
+/* ---- giving up -------------------------------------------------------------------------------- */
+
+/*
+ * Lets another thread end the calls of one thread. Bound to the calling thread by sftp_cancel_bind();
+ * once raised, the call that this thread waits in, and every later one until it is unbound, returns
+ * -EINTR. Asynchronous writes are not affected.
+ */
+struct sftp_cancel;
+struct sftp_cancel *sftp_cancel_new(void);
+void sftp_cancel_free(struct sftp_cancel *cancel);
+void sftp_cancel_bind(struct sftp_cancel *cancel); /* NULL unbinds */
+void sftp_cancel_raise(struct sftp_cancel *cancel); /* any thread */
+void sftp_cancel_reset(struct sftp_cancel *cancel); /* for reuse; the owning thread */
+
+/* ---- by path ---------------------------------------------------------------------------------- */
+
+/* -EPERM: an id without a local name, with nomap=error. */
+int sftp_lstat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
+int sftp_stat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
+/* Follows symlinks, as SETSTAT does. Uid and gid of -1 are left as they are. */
+int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
+/* Does not follow; -EOPNOTSUPP without lsetstat@openssh.com. */
+int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
+/* The caller frees *ret_target. -EINVAL: not a symlink. -EPERM: server older than version 3. */
+int sftp_readlink(struct sftp_client *client, const char *path, char **ret_target);
+/* -EEXIST. Mode as asked; the server's umask applies. */
+int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode);
+/* -ENOTEMPTY, -ENOTDIR, -EBUSY. */
+int sftp_rmdir(struct sftp_client *client, const char *path);
+/* -EISDIR. */
+int sftp_remove(struct sftp_client *client, const char *path);
+/*
+ * POSIX rename where the server offers it, else draft-02's (which refuses to replace: then the rename
+ * workaround, if on). `flags` is 0 or RENAME_NOREPLACE: -EEXIST when `to` exists (checked by LSTAT
+ * first, then by draft-02's RENAME, which never replaces); RENAME_EXCHANGE and others: -EINVAL.
+ * -ENOTEMPTY, -EISDIR, -ENOTDIR, -EXDEV (also by workaround renamexdev), -EINVAL `to` is below `from`.
+ */
+int sftp_rename(struct sftp_client *client, const char *from, const char *to, unsigned int flags);
+/* -EOPNOTSUPP without hardlink@openssh.com; -EEXIST, -EXDEV. */
+int sftp_link(struct sftp_client *client, const char *from, const char *to);
+/* -EEXIST. -EPERM: server older than version 3. */
+int sftp_symlink(struct sftp_client *client, const char *target, const char *path);
+/* -EOPNOTSUPP without statvfs@openssh.com. */
+int sftp_statvfs(struct sftp_client *client, const char *path, struct sftp_statvfs *ret_statvfs);
+/* The server's absolute name of a path; the caller frees it. */
+int sftp_realpath(struct sftp_client *client, const char *path, char **ret_path);
+/* "~/x" and "~user/x"; -EOPNOTSUPP without expand-path@openssh.com. The caller frees it. */
+int sftp_expand_path(struct sftp_client *client, const char *path, char **ret_path);
+
+/* ---- listings --------------------------------------------------------------------------------- */
+
+/*
+ * One entry; borrowed. `attrs` is NULL when its ids are unmapped (nomap=error): ask sftp_lstat(). Names
+ * are never empty, ".", "..", longer than 1,024 bytes or with a '/' or NUL in them: entries of such
+ * names are dropped, they can only come from a broken or hostile server. Returns 0, or a negative
+ * errno that ends the listing.
+ */
+typedef int (*sftp_entry_fn)(const char *name, const struct sftp_attrs *attrs, void *data);
+
+/*
+ * Lists a folder: OPENDIR, READDIRs with a growing window in flight (1 with sync_readdir), CLOSE not
+ * waited for. `entry` is called on the calling thread, in the server's order, as replies arrive.
+ * Returns 0 when the whole folder was listed. -ENOTDIR.
+ */
+int sftp_list(struct sftp_client *client, const char *path, sftp_entry_fn entry, void *data);
+
+/* ---- open files ------------------------------------------------------------------------------- */
+
+/* An open file on the server; reference counted, the last unref sends CLOSE without waiting. */
+struct sftp_file;
+
+/*
+ * Opens `path` with enum sftp_open_flag bits. `mode` is sent with SFTP_OPEN_CREAT only. When
+ * `ret_attrs` is not NULL, LSTAT of the path (STAT with `follow`) goes out in the same round trip, right
+ * behind OPEN on the same connection; *ret_attrs_error tells how that went (0 or -errno).
+ * -EEXIST (SFTP_OPEN_EXCL), -EISDIR, -ENOSPC, -EROFS, -EMFILE.
+ */
+int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
+	      bool follow, struct sftp_file **ret_file, struct sftp_attrs *ret_attrs,
+	      int *ret_attrs_error);
+struct sftp_file *sftp_file_ref(struct sftp_file *file);
+void sftp_file_unref(struct sftp_file *file);
+/* True when the connection it was opened on is gone: every use ends with -ENOTCONN. */
+bool sftp_file_is_stale(struct sftp_file *file);
+
+int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs);
+int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs);
+/* -EOPNOTSUPP without fsync@openssh.com. */
+int sftp_fsync(struct sftp_file *file);
+/*
+ * Reads until `size` bytes are there or the file ends: split into READs as large as the server takes,
+ * all in flight at once (at most 64), short replies continued. Returns the bytes read or -errno.
+ */
+ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset);
+/*
+ * Sends `size` bytes as WRITEs without waiting for the replies; the buffer is no longer needed on
+ * return. `done(data, error)` is called once, when all have been answered (error: 0 or the first -errno,
+ * with -ENOSPC, -EDQUOT, -EFBIG told apart where possible), on a client thread, possibly before this
+ * returns; it must not wait for the network. Waits itself only for back-pressure of the connection.
+ * Returns 0, or -errno and done() is not called.
+ */
+int sftp_write_async(struct sftp_file *file, const void *buf, size_t size, uint64_t offset,
+		     void (*done)(void *data, int error), void *data);
+/*
+ * Copies on the server (copy-data): `size` bytes, at most; both files on one connection.
+ * -EOPNOTSUPP without the extension, -EXDEV on different connections, -EINVAL overlapping.
+ */
+int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_file *to,
+		   uint64_t to_offset, uint64_t size);
+
+#endif

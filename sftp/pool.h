@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The connections to one server: which one serves what, opening more, reconnecting.
+ *
+ * A file that is open stays on its connection. Everything else goes to the least busy one; when all
+ * are busy and fewer than max_conns are open, another is opened in the background: nobody waits for a
+ * login. When a connection dies and `reconnect` is on, the next request opens a new one (waiting for
+ * it, with nothing locked); while the server stays away, attempts are spaced by a back-off from 0.25
+ * to 8 seconds, and requests in between fail at once with -ENOTCONN. Each new connection gets a higher
+ * generation.
+ */
+#ifndef SFTP_POOL_H
+#define SFTP_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn.h"
+
+struct sftp_pool;
+
+struct sftp_pool_events {
+	/*
+	 * The first connection, or after all were dead a new one, is ready for requests. Called
+	 * before any other request uses it; may use the connection itself (identity look-ups).
+	 */
+	int (*connected)(struct sftp_conn *conn, bool again, void *data, char **ret_why);
+	/* The last living connection died. `why` is borrowed. */
+	void (*lost)(const char *why, void *data);
+	void *data;
+};
+
+struct sftp_pool_settings {
+	unsigned int max_conns; /* >= 1 */
+	bool reconnect;
+};
+
+/* Borrows `connector` for the pool's life. No connection is opened yet. */
+struct sftp_pool *sftp_pool_new(struct connector *connector,
+				const struct sftp_pool_settings *settings,
+				const struct sftp_pool_events *events);
+/* Kills all connections and waits for its threads. Accepts NULL. */
+void sftp_pool_free(struct sftp_pool *pool);
+
+/*
+ * A living connection, referenced (the caller unrefs it). Opens the first one if there is none yet.
+ * Returns 0; -ENOTCONN the server is gone and `reconnect` is off or the back-off says not yet, or
+ * the attempt failed; -EINTR the calling thread's sftp_cancel was raised. *ret_why (may be NULL) gets a sentence on failure.
+ */
+int sftp_pool_get(struct sftp_pool *pool, struct sftp_conn **ret_conn, char **ret_why);
+
+/* Counts an open file or folder on a connection, so that the choice can avoid it: +1, -1. */
+void sftp_pool_note_handle(struct sftp_pool *pool, struct sftp_conn *conn, int delta);
+
+/* Ends all waiting and all connections; later requests get -ENOTCONN. For the program's end. */
+void sftp_pool_shutdown(struct sftp_pool *pool);
+
+/* Sums of all connections so far, and how many there were. */
+void sftp_pool_get_stats(struct sftp_pool *pool, struct sftp_conn_stats *ret_stats,
+			 unsigned int *ret_connects);
+
+#endif
