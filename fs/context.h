@@ -9,24 +9,35 @@
 #define FS_CONTEXT_H
 
 #include <fuse_lowlevel.h>
-#include <stdatomic.h>
+#include <pthread.h>
 
 #include "fs.h"
 
+struct autounmount;
 struct node_table;
 struct handle_table;
 
+/* Why the serving shall end; ending.c. */
+struct ending {
+	pthread_mutex_t lock;
+	pthread_cond_t asked_cond;
+	bool asked;         /* protected by lock */
+	enum fs_ending why; /* once asked; protected by lock */
+	bool stopping;      /* the signal thread is to end; protected by lock */
+	pthread_t taker;    /* of signals; set by ending_start() */
+};
+
 struct fs {
 	struct fs_settings settings; /* set once before start */
-	struct sftp_client *client; /* borrowed */
-	struct cache *cache; /* borrowed */
-	struct node_table *nodes;
+	struct sftp_client *client;  /* borrowed */
+	struct cache *cache;         /* borrowed */
+	struct node_table *nodes;    /* replaced by fs_check_root() only */
+	char *base_path;             /* that of nodes: settings.base_path with "~" resolved */
 	struct handle_table *handles;
-	struct fuse_session *session; /* set once by fs_mount() */
-	char *mountpoint; /* set once by fs_mount() */
-	uid_t owner_uid; /* who mounted */
-	gid_t owner_gid;
-	_Atomic enum fs_ending ending; /* why the session loop was asked to end */
+	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
+	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
+	struct autounmount *autounmount; /* set once by fs_mount() */
+	struct ending ending;
 };
 
 #endif

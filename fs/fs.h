@@ -3,7 +3,7 @@
  * The file system: FUSE requests answered from the cache and the server. Front door of fs/; free of
  * FUSE's own headers.
  *
- * Calling order: fs_new, fs_mount, fs_serve, fs_free.
+ * Calling order: fs_check_mountpoint, fs_new, fs_check_root, fs_mount, fs_serve, fs_clear.
  */
 #ifndef FS_FS_H
 #define FS_FS_H
@@ -20,7 +20,7 @@ struct fs;
 
 enum fs_symlinks {
 	FS_SYMLINKS_CONTAIN, /* the default: targets that leave the folder by '/' or ".." are refused */
-	FS_SYMLINKS_RAW, /* no_contain_symlinks */
+	FS_SYMLINKS_RAW,     /* no_contain_symlinks */
 };
 
 /* Filled by options.c. Strings belong to it. */
@@ -29,16 +29,17 @@ struct fs_settings {
 	char *base_path; /* the folder on the server; "" is the remote home */
 	char **mount_args; /* "-o" words for libfuse and the kernel: fsname=..., allow_other, ro, ... */
 	bool default_permissions, allow_other, auto_unmount, read_only;
-	bool single_threaded; /* -s */
+	bool single_threaded;     /* -s */
 	unsigned int max_threads; /* >= 1; 64 by default */
-	bool debug; /* -d: libfuse's own trace, too */
+	bool debug;               /* -d: libfuse's own trace, too */
 
 	/* How long the kernel may trust our answers; negative: as long as the cache does. */
 	double entry_timeout, attr_timeout, negative_timeout, ac_attr_timeout; /* seconds */
-	bool kernel_cache, auto_cache; /* page cache kept over opens: always; while size and mtime hold */
+	bool kernel_cache; /* the page cache is kept over opens */
+	bool auto_cache;   /* ... while size and mtime have not changed */
 	bool direct_io;
 	bool noforget;
-	double remember; /* seconds; negative: -1 as noforget; 0: off */
+	double remember;    /* seconds; negative: -1 as noforget; 0: off */
 	bool no_rofd_flush; /* no flush on close of a read-only descriptor */
 
 	/* What is shown. -1 (or UINT32_MAX): as the server says. */
@@ -53,11 +54,15 @@ struct fs_settings {
 	bool no_readahead;
 	bool workaround_truncate, workaround_fstat, workaround_buflimit;
 	bool check_root; /* LSTAT of base_path before mounting */
+	bool reconnect;  /* a lost server is no reason to end; as sftp_settings has it */
 };
 
-/* Borrows client and cache for its life; copies settings (strings stay borrowed). */
-struct fs *fs_new(const struct fs_settings *settings, struct sftp_client *client,
-		  struct cache *cache);
+/*
+ * Borrows client and cache for its life; copies settings (strings stay borrowed). *ret_fs is where
+ * fs_sftp_events look for it.
+ */
+void fs_new(const struct fs_settings *settings, struct sftp_client *client, struct cache *cache,
+            struct fs **ret_fs);
 
 /*
  * The checks before anything starts: that `mountpoint` exists and can be mounted on. "/dev/fd/N" is a
@@ -78,18 +83,21 @@ int fs_mount(struct fs *fs, const char *mountpoint, char **ret_why);
 
 enum fs_ending {
 	FS_ENDED_UNMOUNTED, /* exit code 0 */
-	FS_ENDED_SIGNAL, /* SIGTERM, SIGINT, SIGHUP: unmounted; exit code 1 */
-	FS_ENDED_LOST, /* the server is gone and reconnect is off: unmounted; exit code 1 */
-	FS_ENDED_FAILED, /* /dev/fuse failed: exit code 1 */
+	FS_ENDED_SIGNAL,    /* SIGTERM, SIGINT, SIGHUP: unmounted; exit code 1 */
+	FS_ENDED_LOST,      /* the server is gone and reconnect is off: unmounted; exit code 1 */
+	FS_ENDED_FAILED,    /* /dev/fuse failed: exit code 1 */
 };
 
 /* Serves until the end, then unmounts what is still mounted. */
 enum fs_ending fs_serve(struct fs *fs);
 
-/* To be handed to sftp_client_new(): what fs does when the server is lost or back. `fs` may be NULL
- * until fs_new() has returned: data is a struct fs **. */
+/*
+ * To be handed to sftp_client_new(), with `data` set to the struct fs ** that is given to fs_new()
+ * and fs_clear() later: what fs does when the server is lost or back. While it is NULL: nothing.
+ */
 extern const struct sftp_events fs_sftp_events;
 
-void fs_free(struct fs *fs); /* accepts NULL */
+/* Unmounts what is still mounted, frees *fs and sets it to NULL, which it may be already. */
+void fs_clear(struct fs **fs);
 
 #endif

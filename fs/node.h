@@ -8,14 +8,15 @@
  * node, or while it is referenced (node_ref: open handles). When its name is removed or replaced it becomes
  * *unlinked*: it has no path any more, and only open handles reach the file.
  *
- * st_ino (node_ino) is a hash of the path under which the node was first seen: the same over remounts
- * as long as nothing is renamed, and never shared by two living nodes.
+ * st_ino (node_ino) is a hash of the name and of the parent's st_ino at the time the node was first
+ * seen: the same over remounts as long as nothing is renamed, and never shared by two living nodes.
  *
  * Thread-safe; one lock, held for hash look-ups and path building only.
  */
 #ifndef FS_NODE_H
 #define FS_NODE_H
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,10 +34,9 @@ uint64_t node_find(struct node_table *table, uint64_t parent, const char *name);
 
 /*
  * The kernel is told of a name: its node, made if there is none (with id `reserved`, or a fresh one
- * if that is 0), gets one more look-up. Returns its id; 0 when `parent` is unknown or unlinked.
+ * if that is 0 or taken), gets one more look-up. Returns its id; 0 when `parent` is unknown or unlinked.
  */
-uint64_t node_enter(struct node_table *table, uint64_t parent, const char *name,
-		    uint64_t reserved);
+uint64_t node_enter(struct node_table *table, uint64_t parent, const char *name, uint64_t reserved);
 /* The kernel forgets `count` look-ups. */
 void node_forget(struct node_table *table, uint64_t id, uint64_t count);
 
@@ -55,14 +55,23 @@ uint64_t node_ino(struct node_table *table, uint64_t id);
 /* st_ino of a name that has no node yet, as node_enter() would give it. */
 uint64_t node_child_ino(struct node_table *table, uint64_t dir, const char *name);
 
+/*
+ * The type (S_IFMT bits of st_mode) that the kernel was told; it stays with the node for good, as the
+ * kernel's inode keeps it, too. 0: none noted yet.
+ */
+void node_set_type(struct node_table *table, uint64_t id, uint32_t type);
+uint32_t node_type(struct node_table *table, uint64_t id);
+
 /* The name is gone on the server: its node, if any, becomes unlinked. */
 void node_remove(struct node_table *table, uint64_t dir, const char *name);
 /* The name was renamed; whatever had the new name becomes unlinked. */
 void node_move(struct node_table *table, uint64_t dir, const char *name, uint64_t new_dir,
-	       const char *new_name);
-/* True when the node exists and is unlinked. */
+               const char *new_name);
+/* True when the node exists and it, or a folder above it, is unlinked. */
 bool node_is_unlinked(struct node_table *table, uint64_t id);
 
+/* The ids of all living nodes, the root's included; the caller unrefs the array of uint64_t. */
+GArray *node_table_ids(struct node_table *table);
 /* Counts of the table, for tests and -d: nodes, and look-ups the kernel still holds. */
 void node_table_counts(struct node_table *table, uint64_t *ret_nodes, uint64_t *ret_lookups);
 

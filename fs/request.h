@@ -42,9 +42,13 @@ void request_begin(struct request *request, fuse_req_t req);
 void request_end(struct request *request, int error);
 void request_end_entry(struct request *request, int error, const struct fuse_entry_param *entry);
 void request_end_attr(struct request *request, int error, const struct stat *stat, double timeout);
-void request_end_open(struct request *request, int error, const struct fuse_file_info *fi);
-void request_end_create(struct request *request, int error, const struct fuse_entry_param *entry,
-			const struct fuse_file_info *fi);
+/*
+ * open, opendir and create. False: the kernel did not take the opened file, because its caller is
+ * gone, and will never release it; the op does so instead.
+ */
+bool request_end_open(struct request *request, int error, const struct fuse_file_info *fi);
+bool request_end_create(struct request *request, int error, const struct fuse_entry_param *entry,
+                        const struct fuse_file_info *fi);
 void request_end_write(struct request *request, ssize_t count_or_error);
 void request_end_buf(struct request *request, ssize_t size_or_error, const void *buf);
 void request_end_link(struct request *request, int error, const char *target);
@@ -56,15 +60,42 @@ void request_end_lseek(struct request *request, off_t offset_or_error);
 /* convert.c: server and cache attributes to struct stat as it is shown: uid=, gid=, umask= applied. */
 void convert_attrs_to_cache(const struct sftp_attrs *attrs, struct cache_attr *ret_attr);
 void convert_cache_to_stat(const struct fs *fs, const struct cache_attr *attr, uint64_t ino,
-			   struct stat *ret_stat);
+                           struct stat *ret_stat);
 
 /*
- * lookup.c: the kernel is told of a name whose attributes are known. Enters the node and fills *ret_entry
- * with remaining times to live. `ticket` was taken before the server was asked. -ESTALE: the folder
- * has vanished meanwhile.
+ * lookup.c: the kernel is told of a name whose attributes are known. Enters the node, puts the name
+ * into the cache and fills *ret_entry with the remaining times to live. `ticket` was taken before the
+ * server was asked. -ESTALE: the folder has vanished meanwhile.
  */
 int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const char *name,
-		 const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry);
+                 const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry);
+/* lookup.c: the same after the name was made: asks the server for its attributes first. */
+int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
+                     struct fuse_entry_param *ret_entry);
+/* lookup.c: a name whose attributes the cache has just told. */
+int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
+                       const struct cache_name *known, struct fuse_entry_param *ret_entry);
+/*
+ * lookup.c: the id for a name that was just seen on the server: its node's, or else the one that the
+ * cache files its contents under, or else a fresh one.
+ */
+uint64_t lookup_choose_id(struct fs *fs, uint64_t dir, const char *name);
+/*
+ * lookup.c: true when `error` is -ENOENT only because `path` is no longer the path of the name (of the
+ * node): a folder above was renamed while the server was asked. Then ask again.
+ */
+bool lookup_was_moved(struct fs *fs, int error, uint64_t dir, const char *name, const char *path);
+bool lookup_node_was_moved(struct fs *fs, int error, uint64_t node, const char *path);
+/*
+ * lookup.c: where the cache keeps what is known of a node: (folder, name); (0, "") for the root.
+ * False: the node is unlinked or unknown. The caller frees *ret_name.
+ */
+bool lookup_place(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name);
+/*
+ * lookup.c: how long the kernel may trust an answer, in seconds: the user's setting (negative: none),
+ * but not longer than the cache would.
+ */
+double lookup_timeout(double setting, uint64_t left_ns);
 /*
  * attr.c: attributes of a node: from the cache, by path, or by an open handle (always if the node
  * is unlinked or has writes on their way, which are waited for).
@@ -72,16 +103,18 @@ int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const 
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns);
 /* attr.c: LSTAT, or STAT with follow_symlinks. */
 int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
+/* truncate.c: by `handle`, else by any writable handle of the node, else by path. */
+int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size);
 
 /* ---- the operations, gathered by session.c into fuse_lowlevel_ops ----------------------------- */
 
-void lookup_add_ops(struct fuse_lowlevel_ops *ops); /* lookup, forget, forget_multi */
-void attr_add_ops(struct fuse_lowlevel_ops *ops); /* getattr, setattr, access */
-void dir_add_ops(struct fuse_lowlevel_ops *ops); /* opendir, readdir, readdirplus, releasedir, fsyncdir */
-void namei_add_ops(struct fuse_lowlevel_ops *ops); /* mknod, mkdir, unlink, rmdir, rename, link */
+void lookup_add_ops(struct fuse_lowlevel_ops *ops);  /* lookup, forget, forget_multi */
+void attr_add_ops(struct fuse_lowlevel_ops *ops);    /* getattr, setattr, access */
+void dir_add_ops(struct fuse_lowlevel_ops *ops);     /* opendir ... releasedir, fsyncdir */
+void namei_add_ops(struct fuse_lowlevel_ops *ops);   /* mknod, mkdir, unlink, rmdir, rename, link */
 void symlink_add_ops(struct fuse_lowlevel_ops *ops); /* symlink, readlink */
-void open_add_ops(struct fuse_lowlevel_ops *ops); /* open, create, release, flush, fsync */
-void io_add_ops(struct fuse_lowlevel_ops *ops); /* read, write_buf, lseek, copy_file_range */
-void space_add_ops(struct fuse_lowlevel_ops *ops); /* statfs, fallocate */
+void open_add_ops(struct fuse_lowlevel_ops *ops);    /* open, create, release, flush, fsync */
+void io_add_ops(struct fuse_lowlevel_ops *ops);      /* read, write_buf, lseek, copy_file_range */
+void space_add_ops(struct fuse_lowlevel_ops *ops);   /* statfs, fallocate */
 
 #endif

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Attributes: shown (getattr), changed (setattr), and what access(2) may.
+ *
+ * Writes are handed to the server and not waited for, so the node's are drained before its attributes
+ * are asked for (the size must be right) and before they are set (a later WRITE would undo a time or
+ * a size). An unlinked file has no path; its open handles speak for it.
+ *
+ * SFTP sets both times or none, and knows no "now": where only one is to change the other is asked for
+ * first, and now is our clock's. Times end with 32 bits, in 2106.
+ */
+#include <time.h>
+
+#include "request.h"
+
+int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs)
+{
+	if (fs->settings.follow_symlinks)
+		return sftp_stat(fs->client, path, ret_attrs);
+	return sftp_lstat(fs->client, path, ret_attrs);
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+/* By any open handle: for files without a path. */
+static int fetch_by_handle(struct fs *fs, uint64_t node, struct sftp_attrs *ret_attrs)
+{
+	struct handle *handle = handle_find(fs->handles, node, false);
+	int error;
+
+	if (!handle)
+		return -ESTALE;
+	error = sftp_fstat(handle_file(handle), ret_attrs);
+	handle_unref(handle);
+	return error;
+}
+
+/* From the server, bypassing the cache. *ret_ticket was taken before it was asked. */
+static int fetch(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
+                 struct sftp_attrs *ret_attrs)
+{
+	for (;;) {
+		g_autofree char *path = NULL;
+		int error;
+
+		*ret_ticket = cache_take_ticket(fs->cache);
+		path = node_path(fs->nodes, node);
+		if (!path)
+			return fetch_by_handle(fs, node, ret_attrs);
+		error = attr_fetch(fs, path, ret_attrs);
+		if (!lookup_node_was_moved(fs, error, node, path))
+			return error;
+	}
+}
+
+static bool get_cached(struct fs *fs, uint64_t dir, const char *name, struct cache_attr *ret_attr,
+                       uint64_t *ret_left_ns)
+{
+	struct cache_name known;
+
+	if (cache_get_name(fs->cache, dir, name, &known) != CACHE_PRESENT || !known.has_attr)
+		return false;
+	*ret_attr = known.attr;
+	*ret_left_ns = known.attr_left_ns;
+	return true;
+}
+
+/* Asks the server on behalf of a name, and tells the cache. */
+static int get_by_name(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                       struct cache_attr *ret_attr, uint64_t *ret_left_ns)
+{
+	struct cache_ticket ticket;
+	struct sftp_attrs attrs;
+	struct cache_attr fresh;
+	int error = fetch(fs, node, &ticket, &attrs);
+
+	if (error == -ENOENT) {
+		cache_on_surprise(fs->cache, dir, name, node);
+		/* Removed by another client; as with a local file, who has it open keeps it. */
+		if (fetch_by_handle(fs, node, &attrs) != 0)
+			return error;
+		convert_attrs_to_cache(&attrs, ret_attr);
+		*ret_left_ns = 0;
+		return 0;
+	}
+	if (error)
+		return error;
+	convert_attrs_to_cache(&attrs, &fresh);
+	cache_put_name(fs->cache, ticket, dir, name, node, &fresh);
+	if (!get_cached(fs, dir, name, ret_attr, ret_left_ns)) {
+		*ret_attr = fresh;
+		*ret_left_ns = 0;
+	}
+	return 0;
+}
+
+int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns)
+{
+	g_autofree char *name = NULL;
+	struct sftp_attrs attrs;
+	uint64_t dir;
+	int error = handle_drain_node(fs->handles, node);
+
+	if (error)
+		return error;
+	if (lookup_place(fs, node, &dir, &name)) {
+		if (get_cached(fs, dir, name, ret_attr, ret_left_ns))
+			return 0;
+		return get_by_name(fs, node, dir, name, ret_attr, ret_left_ns);
+	}
+	error = fetch_by_handle(fs, node, &attrs);
+	if (error)
+		return error;
+	convert_attrs_to_cache(&attrs, ret_attr);
+	*ret_left_ns = 0;
+	return 0;
+}
+
+/* attr_get() in the form that is replied. */
+static int show(struct fs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
+{
+	struct cache_attr attr;
+	uint64_t left_ns;
+	int error = attr_get(fs, node, &attr, &left_ns);
+
+	if (error)
+		return error;
+	convert_cache_to_stat(fs, &attr, node_ino(fs->nodes, node), ret_stat);
+	*ret_timeout = lookup_timeout(fs->settings.attr_timeout, left_ns);
+	return 0;
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct request request;
+	struct stat stat;
+	double timeout = 0;
+	int error;
+
+	request_begin(&request, req);
+	error = show(request.fs, node, &stat, &timeout);
+	request_end_attr(&request, error, &stat, timeout);
+}
+
+/* ---- setting ---------------------------------------------------------------------------------- */
+
+static int set_by_handle(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+{
+	struct handle *handle = handle_find(fs->handles, node, false);
+	int error;
+
+	if (!handle)
+		return -ESTALE;
+	error = sftp_fsetstat(handle_file(handle), attrs);
+	handle_unref(handle);
+	return error;
+}
+
+/* SETSTAT follows symlinks: better none than on the wrong file. */
+static int set_by_path(struct fs *fs, uint64_t node, const char *path,
+                       const struct sftp_attrs *attrs)
+{
+	if (S_ISLNK(node_type(fs->nodes, node)) && !fs->settings.follow_symlinks)
+		return sftp_lsetstat(fs->client, path, attrs);
+	return sftp_setstat(fs->client, path, attrs);
+}
+
+static int set_attrs(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+{
+	for (;;) {
+		g_autofree char *path = node_path(fs->nodes, node);
+		int error;
+
+		if (!path)
+			return set_by_handle(fs, node, attrs);
+		error = set_by_path(fs, node, path, attrs);
+		if (!lookup_node_was_moved(fs, error, node, path))
+			return error;
+	}
+}
+
+/* Which of the two times are to change, and to what. */
+static int wanted_times(const struct stat *stat, int valid, int64_t *ret_atime, int64_t *ret_mtime)
+{
+	int64_t now = time(NULL);
+
+	if (valid & FUSE_SET_ATTR_ATIME)
+		*ret_atime = valid & FUSE_SET_ATTR_ATIME_NOW ? now : stat->st_atime;
+	if (valid & FUSE_SET_ATTR_MTIME)
+		*ret_mtime = valid & FUSE_SET_ATTR_MTIME_NOW ? now : stat->st_mtime;
+	if (*ret_atime < 0 || *ret_mtime < 0)
+		return -EINVAL;
+	if (*ret_atime > UINT32_MAX || *ret_mtime > UINT32_MAX)
+		return -EOVERFLOW;
+	return 0;
+}
+
+static int add_times(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
+                     struct sftp_attrs *attrs)
+{
+	const int both = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
+	struct sftp_attrs old = {.flags = 0};
+	struct cache_ticket ticket;
+	int64_t atime, mtime;
+	int error = 0;
+
+	if ((valid & both) != both)
+		error = fetch(fs, node, &ticket, &old);
+	if (error)
+		return error;
+	atime = old.atime;
+	mtime = old.mtime;
+	error = wanted_times(stat, valid, &atime, &mtime);
+	if (error)
+		return error;
+	attrs->flags |= SFTP_ATTR_TIMES;
+	attrs->atime = (uint32_t)atime;
+	attrs->mtime = (uint32_t)mtime;
+	return 0;
+}
+
+static void add_owner(const struct stat *stat, int valid, struct sftp_attrs *attrs)
+{
+	attrs->flags |= SFTP_ATTR_UIDGID;
+	attrs->uid = valid & FUSE_SET_ATTR_UID ? stat->st_uid : (uint32_t)-1;
+	attrs->gid = valid & FUSE_SET_ATTR_GID ? stat->st_gid : (uint32_t)-1;
+}
+
+/* All but the size goes to the server in one request. */
+static int set_all(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
+                   struct handle *handle)
+{
+	struct sftp_attrs attrs = {.flags = 0};
+	int error = 0;
+
+	if (valid & FUSE_SET_ATTR_SIZE)
+		error = truncate_node(fs, node, handle, (uint64_t)stat->st_size);
+	if (error)
+		return error;
+	if (valid & FUSE_SET_ATTR_MODE) {
+		attrs.flags |= SFTP_ATTR_PERMISSIONS;
+		attrs.permissions = stat->st_mode & 07777;
+	}
+	if (valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		add_owner(stat, valid, &attrs);
+	if (valid & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME))
+		error = add_times(fs, node, stat, valid, &attrs);
+	if (error || !attrs.flags)
+		return error;
+	return set_attrs(fs, node, &attrs);
+}
+
+/* NOW comes with or without the plain flag of the same time. */
+static int with_plain_flags(int valid)
+{
+	if (valid & FUSE_SET_ATTR_ATIME_NOW)
+		valid |= FUSE_SET_ATTR_ATIME;
+	if (valid & FUSE_SET_ATTR_MTIME_NOW)
+		valid |= FUSE_SET_ATTR_MTIME;
+	return valid;
+}
+
+static int setattr_work(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
+                        struct handle *handle)
+{
+	g_autofree char *name = NULL;
+	uint64_t dir;
+	bool has_name = lookup_place(fs, node, &dir, &name);
+	int error = handle_drain_node(fs->handles, node);
+
+	if (error)
+		return error;
+	if (has_name)
+		cache_on_change(fs->cache, CACHE_BEGINS, dir, name);
+	error = set_all(fs, node, stat, with_plain_flags(valid), handle);
+	if (has_name)
+		cache_on_change(fs->cache, CACHE_ENDED, dir, name);
+	return error;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int valid,
+                       struct fuse_file_info *fi)
+{
+	struct handle *handle = fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
+	struct request request;
+	struct stat stat;
+	double timeout = 0;
+	int error;
+
+	request_begin(&request, req);
+	error = setattr_work(request.fs, node, attr, valid, handle);
+	if (!error)
+		error = show(request.fs, node, &stat, &timeout);
+	request_end_attr(&request, error, &stat, timeout);
+}
+
+/* ---- access ----------------------------------------------------------------------------------- */
+
+/*
+ * What may be done is known to the server alone, which says so when it is tried. Only whether a file
+ * is a program is seen from here: any x bit will do, as for root, since the owner on the server
+ * need not be one here.
+ */
+static int access_work(struct fs *fs, uint64_t node, int mask)
+{
+	struct cache_attr attr;
+	struct stat stat;
+	uint64_t left_ns;
+	int error;
+
+	/* The kernel, with default_permissions, decides by itself; it does not ask again. */
+	if (fs->settings.default_permissions)
+		return -ENOSYS;
+	if (!(mask & X_OK) || node_type(fs->nodes, node) == S_IFDIR)
+		return 0;
+	error = attr_get(fs, node, &attr, &left_ns);
+	if (error)
+		return error;
+	convert_cache_to_stat(fs, &attr, 0, &stat);
+	if (S_ISREG(stat.st_mode) && !(stat.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)))
+		return -EACCES;
+	return 0;
+}
+
+static void op_access(fuse_req_t req, fuse_ino_t node, int mask)
+{
+	struct request request;
+
+	request_begin(&request, req);
+	request_end(&request, access_work(request.fs, node, mask));
+}
+
+void attr_add_ops(struct fuse_lowlevel_ops *ops)
+{
+	ops->getattr = op_getattr;
+	ops->setattr = op_setattr;
+	ops->access = op_access;
+}

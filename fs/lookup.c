@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Names: the kernel asks for one, and forgets it again.
+ *
+ * Answered from the cache where it knows, else by LSTAT. The kernel may trust the answer for as long
+ * as the user says, but never longer than the cache would: what is left of the entry's time there.
+ * An answer that the cache dropped, because something happened to the name meanwhile, is told with no
+ * time at all.
+ *
+ * The race that shaped it: the path is put together, the folder is renamed by another process, the
+ * server says ENOENT. The name is not missing; its path was old. So the path is put together again,
+ * and if it has changed, so is the question.
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "clock.h"
+#include "request.h"
+
+double lookup_timeout(double setting, uint64_t left_ns)
+{
+	double left = (double)left_ns / CLOCK_NS_PER_SEC;
+
+	return setting < 0 ? left : MIN(setting, left);
+}
+
+bool lookup_was_moved(struct fs *fs, int error, uint64_t dir, const char *name, const char *path)
+{
+	g_autofree char *now = NULL;
+
+	if (error != -ENOENT)
+		return false;
+	now = node_child_path(fs->nodes, dir, name);
+	return now && strcmp(now, path) != 0;
+}
+
+bool lookup_node_was_moved(struct fs *fs, int error, uint64_t node, const char *path)
+{
+	g_autofree char *now = NULL;
+
+	if (error != -ENOENT)
+		return false;
+	now = node_path(fs->nodes, node);
+	return now && strcmp(now, path) != 0;
+}
+
+bool lookup_place(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name)
+{
+	if (node != FUSE_ROOT_ID)
+		return node_name(fs->nodes, node, ret_dir, ret_name);
+	*ret_dir = 0;
+	*ret_name = g_strdup("");
+	return true;
+}
+
+/* ---- the kernel is told ----------------------------------------------------------------------- */
+
+/* Another type is another file: the node of the old one must not live on under the name. */
+static void part_with_replaced(struct fs *fs, uint64_t dir, const char *name, uint32_t mode)
+{
+	uint64_t id = node_find(fs->nodes, dir, name);
+	uint32_t type = id ? node_type(fs->nodes, id) : 0;
+
+	if (type && type != (mode & S_IFMT))
+		node_remove(fs->nodes, dir, name);
+}
+
+int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
+                       const struct cache_name *known, struct fuse_entry_param *ret_entry)
+{
+	uint64_t id;
+
+	part_with_replaced(fs, dir, name, known->attr.mode);
+	id = node_enter(fs->nodes, dir, name, known->id);
+	if (!id)
+		return -ESTALE;
+	node_set_type(fs->nodes, id, known->attr.mode);
+	*ret_entry = (struct fuse_entry_param){
+		.ino = id,
+		.entry_timeout = lookup_timeout(fs->settings.entry_timeout, known->name_left_ns),
+		.attr_timeout = lookup_timeout(fs->settings.attr_timeout, known->attr_left_ns),
+	};
+	convert_cache_to_stat(fs, &known->attr, node_ino(fs->nodes, id), &ret_entry->attr);
+	return 0;
+}
+
+uint64_t lookup_choose_id(struct fs *fs, uint64_t dir, const char *name)
+{
+	uint64_t id = node_find(fs->nodes, dir, name);
+	struct cache_name known;
+
+	if (id)
+		return id;
+	if (cache_get_name(fs->cache, dir, name, &known) == CACHE_PRESENT && known.id)
+		return known.id;
+	return node_reserve_id(fs->nodes);
+}
+
+int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const char *name,
+                 const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry)
+{
+	struct cache_name fresh = {.id = lookup_choose_id(fs, dir, name), .has_attr = true};
+	struct cache_name known;
+
+	convert_attrs_to_cache(attrs, &fresh.attr);
+	cache_put_name(fs->cache, ticket, dir, name, fresh.id, &fresh.attr);
+	if (cache_get_name(fs->cache, dir, name, &known) == CACHE_PRESENT && known.has_attr) {
+		fresh.name_left_ns = known.name_left_ns;
+		fresh.attr_left_ns = known.attr_left_ns;
+		fresh.attr = known.attr;
+	}
+	return lookup_enter_known(fs, dir, name, &fresh, ret_entry);
+}
+
+int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
+                     struct fuse_entry_param *ret_entry)
+{
+	struct cache_ticket ticket = cache_take_ticket(fs->cache);
+	g_autofree char *path = node_child_path(fs->nodes, dir, name);
+	struct sftp_attrs attrs;
+	int error;
+
+	if (!path)
+		return -ENOENT;
+	error = attr_fetch(fs, path, &attrs);
+	/* A dangling symlink was made, with follow_symlinks on: there is but the link to show. */
+	if (error == -ENOENT && fs->settings.follow_symlinks)
+		error = sftp_lstat(fs->client, path, &attrs);
+	return error ? error : lookup_enter(fs, ticket, dir, name, &attrs, ret_entry);
+}
+
+/* A missing name, for the kernel to remember if the user wants that. */
+static int answer_absent(struct fs *fs, uint64_t left_ns, struct fuse_entry_param *ret_entry)
+{
+	double timeout = lookup_timeout(fs->settings.negative_timeout, left_ns);
+
+	if (timeout <= 0)
+		return -ENOENT;
+	*ret_entry = (struct fuse_entry_param){.ino = 0, .entry_timeout = timeout};
+	return 0;
+}
+
+/* ---- look-up ---------------------------------------------------------------------------------- */
+
+/* The server is asked once; its answer goes into the cache. */
+static int ask_once(struct fs *fs, uint64_t dir, const char *name, char **ret_path,
+                    struct fuse_entry_param *ret_entry)
+{
+	struct cache_ticket ticket = cache_take_ticket(fs->cache);
+	struct cache_name known;
+	struct sftp_attrs attrs;
+	int error;
+
+	*ret_path = node_child_path(fs->nodes, dir, name);
+	if (!*ret_path)
+		return -ENOENT;
+	error = attr_fetch(fs, *ret_path, &attrs);
+	if (!error)
+		return lookup_enter(fs, ticket, dir, name, &attrs, ret_entry);
+	if (error != -ENOENT || lookup_was_moved(fs, error, dir, name, *ret_path))
+		return error;
+	cache_put_absent(fs->cache, ticket, dir, name);
+	if (cache_get_name(fs->cache, dir, name, &known) != CACHE_ABSENT)
+		return -ENOENT;
+	return answer_absent(fs, known.name_left_ns, ret_entry);
+}
+
+static int ask_server(struct fs *fs, uint64_t dir, const char *name,
+                      struct fuse_entry_param *ret_entry)
+{
+	for (;;) {
+		g_autofree char *path = NULL;
+		int error = ask_once(fs, dir, name, &path, ret_entry);
+
+		if (!path || !lookup_was_moved(fs, error, dir, name, path))
+			return error;
+	}
+}
+
+static int lookup_work(struct fs *fs, uint64_t dir, const char *name,
+                       struct fuse_entry_param *ret_entry)
+{
+	uint64_t node = node_find(fs->nodes, dir, name);
+	struct cache_name known;
+	enum cache_known answer;
+	int error;
+
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	/* The size must not be told before the writes that are on their way have grown the file. */
+	error = node ? handle_drain_node(fs->handles, node) : 0;
+	if (error)
+		return error;
+	answer = cache_get_name(fs->cache, dir, name, &known);
+	if (answer == CACHE_PRESENT && known.has_attr)
+		return lookup_enter_known(fs, dir, name, &known, ret_entry);
+	if (answer == CACHE_ABSENT)
+		return answer_absent(fs, known.name_left_ns, ret_entry);
+	return ask_server(fs, dir, name, ret_entry);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+	struct request request;
+	struct fuse_entry_param entry;
+
+	request_begin(&request, req);
+	request_end_entry(&request, lookup_work(request.fs, dir, name, &entry), &entry);
+}
+
+/* ---- forget ----------------------------------------------------------------------------------- */
+
+static void op_forget(fuse_req_t req, fuse_ino_t node, uint64_t count)
+{
+	struct fs *fs = fuse_req_userdata(req);
+
+	node_forget(fs->nodes, node, count);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct fs *fs = fuse_req_userdata(req);
+
+	for (size_t i = 0; i < count; i++)
+		node_forget(fs->nodes, forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+void lookup_add_ops(struct fuse_lowlevel_ops *ops)
+{
+	ops->lookup = op_lookup;
+	ops->forget = op_forget;
+	ops->forget_multi = op_forget_multi;
+}

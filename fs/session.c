@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The file system as a whole: made, checked, mounted, served, ended. See fs.h.
+ *
+ * The end has an order of its own. Once it is asked for (unmounted, a signal, the server lost), the
+ * workers may finish what they serve, for a moment; then the client is shut down, which ends every
+ * waiting for the server; then what is still mounted is unmounted. So nothing that hangs, neither
+ * a dead link nor a program inside the mount, can keep this one.
+ *
+ * The client's events come from its threads, also while we are coming or going. They reach a struct fs
+ * through a pointer that is only followed and only changed under events_lock.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "ending.h"
+#include "lock.h"
+#include "log.h"
+#include "mountpoint.h"
+#include "request.h"
+#include "workers.h"
+
+#define GRACE_NS (2 * CLOCK_NS_PER_SEC) /* for requests that are being served at the end */
+#define AFTER_NS \
+	(10 * CLOCK_NS_PER_SEC) /* after the client is shut down nothing should take long */
+
+#define MAX_BACKGROUND 64 /* of the kernel's read-ahead requests; its own default is 12 */
+
+#define NOTIFY_INC_EPOCH 8 /* FUSE_NOTIFY_INC_EPOCH: not in libfuse 3.17; Linux 6.16 */
+
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- what the kernel can ask for --------------------------------------------------------------- */
+
+static void op_init(void *data, struct fuse_conn_info *conn)
+{
+	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS);
+	fuse_set_feature_flag(conn, FUSE_CAP_NO_EXPORT_SUPPORT);
+	/* Written data is put into packets anyway: read(2) costs less than two pipes. */
+	fuse_unset_feature_flag(conn, FUSE_CAP_SPLICE_READ);
+	fuse_unset_feature_flag(conn, FUSE_CAP_SPLICE_WRITE);
+	/* What close(2) returned for must be on the server: no write-back by the kernel. */
+	fuse_unset_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
+	conn->max_background = MAX_BACKGROUND;
+	conn->time_gran = CLOCK_NS_PER_SEC;
+}
+
+/*
+ * Not here, so that the kernel stops asking: extended attributes and ioctl, which SFTP does not know,
+ * and locks, which it then keeps by itself, among the programs of this machine.
+ */
+static struct fuse_lowlevel_ops gather_ops(void)
+{
+	struct fuse_lowlevel_ops ops = {.init = op_init};
+
+	lookup_add_ops(&ops);
+	attr_add_ops(&ops);
+	dir_add_ops(&ops);
+	namei_add_ops(&ops);
+	symlink_add_ops(&ops);
+	open_add_ops(&ops);
+	io_add_ops(&ops);
+	space_add_ops(&ops);
+	return ops;
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+void fs_new(const struct fs_settings *settings, struct sftp_client *client, struct cache *cache,
+            struct fs **ret_fs)
+{
+	struct fs *fs = g_new0(struct fs, 1);
+
+	mountpoint_route_log();
+	fs->settings = *settings;
+	fs->client = client;
+	fs->cache = cache;
+	fs->base_path = g_strdup(settings->base_path);
+	fs->nodes = node_table_new(fs->base_path);
+	fs->handles = handle_table_new();
+	pthread_mutex_init(&fs->ending.lock, NULL);
+	pthread_cond_init(&fs->ending.asked_cond, NULL);
+	pthread_mutex_lock(&events_lock);
+	*ret_fs = fs;
+	pthread_mutex_unlock(&events_lock);
+}
+
+void fs_clear(struct fs **fs_pointer)
+{
+	struct fs *fs;
+
+	pthread_mutex_lock(&events_lock);
+	fs = g_steal_pointer(fs_pointer);
+	pthread_mutex_unlock(&events_lock);
+	if (!fs)
+		return;
+	mountpoint_unmount(fs);
+	if (fs->session)
+		fuse_session_destroy(fs->session);
+	handle_table_free(fs->handles);
+	node_table_free(fs->nodes);
+	pthread_mutex_destroy(&fs->ending.lock);
+	pthread_cond_destroy(&fs->ending.asked_cond);
+	g_free(fs->base_path);
+	g_free(fs->mountpoint);
+	g_free(fs);
+}
+
+/* ---- the remote folder ------------------------------------------------------------------------- */
+
+static int explain(const char *source, int error, char **ret_why)
+{
+	*ret_why = g_strdup_printf("%s: %s", source, g_strerror(-error));
+	return error;
+}
+
+/*
+ * "~" is the remote home, where relative paths start; only "~user" needs the server's help. *ret_path
+ * is for the caller to free.
+ */
+static int expand_home(struct fs *fs, const char *path, char **ret_path)
+{
+	int error = sftp_expand_path(fs->client, path, ret_path);
+
+	if (error != -EOPNOTSUPP || (path[1] && path[1] != '/'))
+		return error;
+	path++;
+	while (*path == '/')
+		path++;
+	*ret_path = g_strdup(path);
+	return 0;
+}
+
+static int resolve_base(struct fs *fs)
+{
+	char *path;
+	int error;
+
+	if (*fs->base_path != '~')
+		return 0;
+	error = expand_home(fs, fs->base_path, &path);
+	if (error)
+		return error;
+	g_free(fs->base_path);
+	fs->base_path = path;
+	node_table_free(fs->nodes);
+	fs->nodes = node_table_new(path);
+	return 0;
+}
+
+int fs_check_root(struct fs *fs, const char *source, char **ret_why)
+{
+	g_autofree char *path = NULL;
+	struct sftp_attrs attrs;
+	int error = resolve_base(fs);
+
+	if (error == -EOPNOTSUPP) {
+		*ret_why =
+			g_strdup_printf("%s: the server cannot look up other users' homes", source);
+		return error;
+	}
+	if (error)
+		return explain(source, error, ret_why);
+	if (!fs->settings.check_root)
+		return 0;
+	path = node_path(fs->nodes, FUSE_ROOT_ID);
+	error = sftp_lstat(fs->client, path, &attrs);
+	if (error)
+		return explain(source, error, ret_why);
+	if (attrs.flags & SFTP_ATTR_PERMISSIONS && !S_ISDIR(attrs.permissions))
+		return explain(source, -ENOTDIR, ret_why);
+	return 0;
+}
+
+/* ---- mount and serve --------------------------------------------------------------------------- */
+
+int fs_mount(struct fs *fs, const char *mountpoint, char **ret_why)
+{
+	struct fuse_lowlevel_ops ops = gather_ops();
+	int error = mountpoint_mount(fs, mountpoint, &ops, ret_why);
+
+	if (!error && fs->settings.allow_other && !fs->settings.default_permissions)
+		log_note("allow_other without default_permissions: every user of this machine acts "
+		         "with your rights on the server");
+	return error;
+}
+
+static void on_worker_left(int error, void *data)
+{
+	struct fs *fs = data;
+
+	if (error)
+		log_error("/dev/fuse: %s", g_strerror(-error));
+	ending_ask(fs, error ? FS_ENDED_FAILED : FS_ENDED_UNMOUNTED);
+}
+
+/* The server may have been lost between the connect and fs_new(), when nobody could be told. */
+static bool is_lost_already(struct fs *fs)
+{
+	struct sftp_client_stats stats;
+
+	sftp_client_get_stats(fs->client, &stats);
+	return stats.connects > 0 && !sftp_client_is_connected(fs->client);
+}
+
+/* Not while an event is told to the kernel through the session. */
+static void unmount(struct fs *fs)
+{
+	LOCK_SCOPE(&events_lock);
+
+	mountpoint_unmount(fs);
+}
+
+/* Returns false when something is stuck for good. */
+static bool let_workers_finish(struct fs *fs, struct workers *workers)
+{
+	bool finished = workers_stop(workers, GRACE_NS);
+
+	sftp_client_shutdown(fs->client);
+	return finished || workers_stop(workers, AFTER_NS);
+}
+
+static enum fs_ending serve_until_end(struct fs *fs, struct workers *workers)
+{
+	int error = workers_start(workers);
+
+	if (error) {
+		log_error("cannot start a thread: %s", g_strerror(-error));
+		return FS_ENDED_FAILED;
+	}
+	if (!fs->settings.reconnect && is_lost_already(fs))
+		ending_ask(fs, FS_ENDED_LOST);
+	return ending_wait(fs);
+}
+
+enum fs_ending fs_serve(struct fs *fs)
+{
+	unsigned int threads = fs->settings.single_threaded ? 1 : fs->settings.max_threads;
+	struct workers *workers = workers_new(fs->session, threads, on_worker_left, fs);
+	enum fs_ending ending;
+	int error = ending_start(fs);
+
+	if (error) {
+		log_error("cannot start a thread: %s", g_strerror(-error));
+		workers_free(workers);
+		return FS_ENDED_FAILED;
+	}
+	ending = serve_until_end(fs, workers);
+	if (!let_workers_finish(fs, workers)) {
+		unmount(fs);
+		log_error("a request does not come to its end; leaving without it");
+		_exit(EXIT_FAILURE);
+	}
+	unmount(fs);
+	ending_stop(fs);
+	workers_free(workers);
+	return ending;
+}
+
+/* ---- what the client tells us ------------------------------------------------------------------ */
+
+/* No name that the kernel knows counts any more; older kernels let their entry_timeout pass instead. */
+static void expire_names(struct fs *fs)
+{
+	struct {
+		uint32_t size;
+		int32_t code;
+		uint64_t unique;
+	} message = {.size = sizeof(message), .code = NOTIFY_INC_EPOCH};
+
+	if (write(fuse_session_fd(fs->session), &message, sizeof(message)) < 0)
+		log_debug("the kernel cannot forget names: %s", g_strerror(errno));
+}
+
+/*
+ * The kernel asks for all attributes again, and drops the pages of files that have changed. Nothing of
+ * this waits: neither for a page nor for a folder that is locked while its reader waits for us.
+ */
+static void expire_attributes(struct fs *fs)
+{
+	g_autoptr(GArray) ids = node_table_ids(fs->nodes);
+
+	for (guint i = 0; i < ids->len; i++)
+		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,
+		                                 0);
+}
+
+static void on_reconnected(void *data)
+{
+	LOCK_SCOPE(&events_lock);
+	struct fs *fs = *(struct fs **)data;
+
+	if (!fs)
+		return;
+	cache_on_reconnect(fs->cache);
+	if (!ending_is_serving(fs))
+		return;
+	expire_names(fs);
+	expire_attributes(fs);
+}
+
+static void on_lost(const char *why, void *data)
+{
+	LOCK_SCOPE(&events_lock);
+	struct fs *fs = *(struct fs **)data;
+
+	if (!fs || ending_is_asked(fs))
+		return;
+	if (fs->settings.reconnect) {
+		log_note("the connection is lost (%s); the next access makes a new one", why);
+		return;
+	}
+	log_error("remote host has disconnected: %s", why);
+	ending_ask(fs, FS_ENDED_LOST);
+}
+
+const struct sftp_events fs_sftp_events = {
+	.reconnected = on_reconnected,
+	.lost = on_lost,
+};
