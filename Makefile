@@ -16,7 +16,7 @@ deps:
 	@utils/setup run build
 	@utils/fetch-libfuse
 
-demo:
+demo: build
 	@utils/setup run build demo
 	@utils/demo
 
