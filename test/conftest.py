@@ -14,12 +14,14 @@ Run them with /usr/bin/python3 -m pytest test; $SSHFS names another binary than 
 
 import pathlib
 import shutil
+import subprocess
 import tempfile
 import types
 
 import pytest
 
-from lib import features, mount as mount_module, processes, sshd as sshd_module, watchdog
+from lib import features, mount as mount_module, mountinfo, processes, sftp_proxy
+from lib import sshd as sshd_module, watchdog
 
 DEADLINE = 60  # seconds for one test
 
@@ -84,6 +86,20 @@ def server_dir(tmp_path):
     return folder
 
 
+@pytest.fixture
+def small_disk(server_dir):
+    """A folder in server_dir that is a file system of 1 MiB: for what happens when it is full."""
+    for name in ("root", "tmpfs"):
+        why = features.why_not(name)
+        if why:
+            pytest.skip(why)
+    folder = server_dir / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
+    yield folder
+    mountinfo.detach(folder)
+
+
 # ---- servers ------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="session")
@@ -116,14 +132,26 @@ def fake_ssh(session_dir):
     return sshd_module.write_fake_ssh(session_dir)
 
 
+@pytest.fixture
+def proxy(tmp_path):
+    """Makes a sftp_proxy.Proxy: mount(over=proxy(short_reads=100))."""
+    made = []
+
+    def make(**rules):
+        made.append(sftp_proxy.Proxy(tmp_path / f"proxy{len(made)}", **rules))
+        return made[-1]
+    return make
+
+
 # ---- mounts -------------------------------------------------------------------------------------
 
 class Factory:
     """
     What the `mount` fixture is: call it with options to get a mounted mount.Mount.
 
-    source: "host:dir", default the private sshd and server_dir. over: "ssh" (a real login) or "fake"
-    (sftp-server as child: faster, for what does not depend on ssh). The rest goes to mount.Mount.
+    source: "host:dir", default server_dir on the private sshd. over: "ssh" (a real login), "fake"
+    (sftp-server as child: faster, for what does not depend on ssh), a sftp_proxy.Proxy, or None: the
+    options say it. The rest goes to mount.Mount.
     """
 
     def __init__(self, request, folder, watchdog):
@@ -134,7 +162,9 @@ class Factory:
         """A Mount that is not started yet."""
         if over == "fake":
             options = ("-o", f"ssh_command={self._request.getfixturevalue('fake_ssh')}", *options)
-        else:
+        elif isinstance(over, sftp_proxy.Proxy):
+            options = ("-o", f"ssh_command={over.command}", *options)
+        elif over == "ssh":
             server = server or self._request.getfixturevalue("sshd")
             options = (*server.options, *options)
         if source is None:

@@ -91,9 +91,13 @@ class Mount:
         self._arg0 = arg0
         self._program = program or binary()
         self._argv = [str(word) for word in argv]
-        self._stdin = stdin
+        self._stdin, self._stdout = stdin, None
         self._env = environment(self.folder, self.mark, env)
         self._over = False
+
+    def talk_to(self, sock):
+        """Gives it a socket as standard input and output (passive mode)."""
+        self._stdin = self._stdout = sock
 
     # ---- start ------------------------------------------------------------------------------------
 
@@ -106,7 +110,7 @@ class Mount:
         with open(self.folder / "stdout", "wb") as out, open(self.folder / "stderr", "wb") as err:
             self.process = subprocess.Popen(
                 self.command(), executable=self._program, stdin=self._stdin or subprocess.DEVNULL,
-                stdout=out, stderr=err, env=self._env, cwd=self.folder, start_new_session=True)
+                stdout=self._stdout or out, stderr=err, env=self._env, cwd=self.folder, start_new_session=True)
         if self.foreground:
             self._wait_mounted(self.process.pid, seconds)
             self.pid = self.process.pid
@@ -122,6 +126,8 @@ class Mount:
             os.statvfs(self.path)
         except OSError as problem:
             raise Failed(f"mounted but not served ({problem}): {self._story()}") from None
+        if self.entry() is None:
+            raise Failed(f"mounted for a moment only: {self._story()}")
 
     def _wait_daemon(self, seconds):
         try:
