@@ -265,6 +265,11 @@ void cache_free(struct cache *cache)
 	g_free(cache);
 }
 
+bool cache_is_enabled(const struct cache *cache)
+{
+	return cache->settings.enabled;
+}
+
 struct cache_ticket cache_take_ticket(struct cache *cache)
 {
 	return (struct cache_ticket){.moment = stamps_now(&cache->stamps)};

@@ -41,6 +41,9 @@ struct cache_settings {
 struct cache *cache_new(const struct cache_settings *settings);
 void cache_free(struct cache *cache); /* accepts NULL */
 
+/* False with dir_cache=no. */
+bool cache_is_enabled(const struct cache *cache);
+
 /* ---- tickets ---------------------------------------------------------------------------------- */
 
 /* A point in the cache's own count of changes. */

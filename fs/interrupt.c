@@ -27,6 +27,7 @@
 #include "client.h"
 #include "clock.h"
 #include "lock.h"
+#include "thread.h"
 #include "util.h"
 
 #define TICK_NS      (100 * CLOCK_NS_PER_MS) /* between looks at interrupted requests */
@@ -199,7 +200,7 @@ static void start_watcher_locked(void)
 {
 	pthread_t thread;
 
-	if (watch.running || pthread_create(&thread, NULL, watcher, NULL) != 0)
+	if (watch.running || thread_start(&thread, watcher, NULL) != 0)
 		return;
 	pthread_detach(thread);
 	watch.running = true;

@@ -17,10 +17,13 @@
 #include "clock.h"
 #include "request.h"
 
-double lookup_timeout(double setting, uint64_t left_ns)
+double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns)
 {
 	double left = (double)left_ns / CLOCK_NS_PER_SEC;
 
+	/* Without a cache there is nothing to be in line with: the user's word counts. */
+	if (!cache_is_enabled(fs->cache))
+		return MAX(setting, 0);
 	return setting < 0 ? left : MIN(setting, left);
 }
 
@@ -77,8 +80,8 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
 	node_set_type(fs->nodes, id, known->attr.mode);
 	*ret_entry = (struct fuse_entry_param){
 		.ino = id,
-		.entry_timeout = lookup_timeout(fs->settings.entry_timeout, known->name_left_ns),
-		.attr_timeout = lookup_timeout(fs->settings.attr_timeout, known->attr_left_ns),
+		.entry_timeout = lookup_timeout(fs, fs->settings.entry_timeout, known->name_left_ns),
+		.attr_timeout = lookup_timeout(fs, fs->settings.attr_timeout, known->attr_left_ns),
 	};
 	convert_cache_to_stat(fs, &known->attr, node_ino(fs->nodes, id), &ret_entry->attr);
 	return 0;
@@ -132,7 +135,7 @@ int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
 /* A missing name, for the kernel to remember if the user wants that. */
 static int answer_absent(struct fs *fs, uint64_t left_ns, struct fuse_entry_param *ret_entry)
 {
-	double timeout = lookup_timeout(fs->settings.negative_timeout, left_ns);
+	double timeout = lookup_timeout(fs, fs->settings.negative_timeout, left_ns);
 
 	if (timeout <= 0)
 		return -ENOENT;

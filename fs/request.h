@@ -102,9 +102,9 @@ bool lookup_node_was_moved(struct fs *fs, int error, uint64_t node, const char *
 bool lookup_place(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name);
 /*
  * lookup.c: how long the kernel may trust an answer, in seconds: the user's setting (negative: none),
- * but not longer than the cache would.
+ * but not longer than the cache would, if there is one.
  */
-double lookup_timeout(double setting, uint64_t left_ns);
+double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns);
 /*
  * attr.c: attributes of a node: from the cache, by path, or by an open handle (always if the node
  * is unlinked or has writes on their way, which are waited for).

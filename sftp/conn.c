@@ -36,6 +36,7 @@
 #include "handshake.h"
 #include "input.h"
 #include "lock.h"
+#include "thread.h"
 #include "log.h"
 #include "outqueue.h"
 #include "util.h"
@@ -642,15 +643,15 @@ static void *reader_main(void *arg)
 
 static int start_threads(struct sftp_conn *conn)
 {
-	int error = pthread_create(&conn->writer, NULL, writer_main, conn);
+	int error = thread_start(&conn->writer, writer_main, conn);
 
 	if (error)
-		return -error;
-	error = pthread_create(&conn->reader, NULL, reader_main, conn);
+		return error;
+	error = thread_start(&conn->reader, reader_main, conn);
 	if (error) {
 		sftp_conn_kill(conn, "no thread");
 		pthread_join(conn->writer, NULL);
-		return -error;
+		return error;
 	}
 	conn->started = true;
 	return 0;

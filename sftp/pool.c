@@ -23,6 +23,7 @@
 #include "cancel.h"
 #include "clock.h"
 #include "lock.h"
+#include "thread.h"
 #include "log.h"
 
 #define BACKOFF_MIN_NS (CLOCK_NS_PER_SEC / 4)
@@ -326,10 +327,10 @@ static void *opener_main(void *arg)
 static int want_locked(struct sftp_pool *pool)
 {
 	if (!pool->opener_runs) {
-		int error = pthread_create(&pool->opener, NULL, opener_main, pool);
+		int error = thread_start(&pool->opener, opener_main, pool);
 
 		if (error)
-			return -error;
+			return error;
 		pool->opener_runs = true;
 	}
 	pool->wanted = true;
@@ -341,7 +342,7 @@ static int want_locked(struct sftp_pool *pool)
 
 /*
  * The one with the fewest requests in flight, then the fewest open files. NULL when none lives.
- * *ret_busy: even that one has requests in flight.
+ * *ret_busy: even that one has requests in flight, or files open that will have some.
  */
 static struct sftp_conn *choose_locked(struct sftp_pool *pool, bool *ret_busy)
 {
@@ -366,7 +367,7 @@ static struct sftp_conn *choose_locked(struct sftp_pool *pool, bool *ret_busy)
 			best_pending = pending;
 		}
 	}
-	*ret_busy = best_pending > 0;
+	*ret_busy = best && (best_pending > 0 || best->handles > 0);
 	return best ? best->conn : NULL;
 }
 

@@ -32,6 +32,7 @@
 #include "askpass.h"
 #include "lock.h"
 #include "socket.h"
+#include "thread.h"
 #include "util.h"
 
 #define WORDS_KEPT      4096                   /* bytes of ssh's last words */
@@ -303,14 +304,7 @@ static void *minder_main(void *data)
 
 static int start_minder(struct openssh *ssh)
 {
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&ssh->minder, NULL, minder_main, ssh);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
+	return thread_start(&ssh->minder, minder_main, ssh);
 }
 
 /* Waits until ssh has ended, `span_ns` at most; true when it has. */
