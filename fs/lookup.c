@@ -150,7 +150,7 @@ static int ask_once(struct fs *fs, uint64_t dir, const char *name, char **ret_pa
                     struct fuse_entry_param *ret_entry)
 {
 	struct cache_ticket ticket = cache_take_ticket(fs->cache);
-	struct cache_name known;
+	struct cache_name known = {.name_left_ns = 0};
 	struct sftp_attrs attrs;
 	int error;
 
@@ -163,7 +163,8 @@ static int ask_once(struct fs *fs, uint64_t dir, const char *name, char **ret_pa
 	if (error != -ENOENT || lookup_was_moved(fs, error, dir, name, *ret_path))
 		return error;
 	cache_put_absent(fs->cache, ticket, dir, name);
-	if (cache_get_name(fs->cache, dir, name, &known) != CACHE_ABSENT)
+	if (cache_is_enabled(fs->cache) &&
+	    cache_get_name(fs->cache, dir, name, &known) != CACHE_ABSENT)
 		return -ENOENT;
 	return answer_absent(fs, known.name_left_ns, ret_entry);
 }
