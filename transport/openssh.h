@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The stream through a child ssh(1), the default. */
+#ifndef TRANSPORT_OPENSSH_H
+#define TRANSPORT_OPENSSH_H
+
+#include "askpass.h"
+#include "transport.h"
+
+/*
+ * Starts ssh; `askpass` answers its prompt, or is NULL; both arguments are borrowed for the call.
+ * Results as connector_connect().
+ */
+int openssh_connect(const struct transport_settings *settings, struct askpass *askpass,
+                    struct transport **ret_transport, char **ret_why);
+
+#endif
