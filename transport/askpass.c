@@ -27,6 +27,7 @@
 #define TAIL_MAX 160
 
 struct askpass {
+	int refs;             /* atomic */
 	bool keep;            /* set once before start */
 	size_t map_size;      /* set once before start: whole pages */
 	pthread_mutex_t lock; /* innermost */
@@ -91,6 +92,7 @@ int askpass_new(bool keep, struct askpass **ret_askpass, char **ret_why)
 	int ret;
 
 	pthread_mutex_init(&askpass->lock, NULL);
+	askpass->refs = 1;
 	askpass->keep = keep;
 	ret = map_secret(askpass);
 	if (ret < 0) {
@@ -102,7 +104,7 @@ int askpass_new(bool keep, struct askpass **ret_askpass, char **ret_why)
 			*ret_why = read_failure(ret);
 	}
 	if (ret < 0) {
-		askpass_free(askpass);
+		askpass_unref(askpass);
 		return ret;
 	}
 	*ret_askpass = askpass;
@@ -115,9 +117,15 @@ static void wipe_locked(struct askpass *askpass)
 	askpass->size = 0;
 }
 
-void askpass_free(struct askpass *askpass)
+struct askpass *askpass_ref(struct askpass *askpass)
 {
-	if (!askpass)
+	__atomic_add_fetch(&askpass->refs, 1, __ATOMIC_RELAXED);
+	return askpass;
+}
+
+void askpass_unref(struct askpass *askpass)
+{
+	if (!askpass || __atomic_sub_fetch(&askpass->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	if (askpass->secret) {
 		wipe_locked(askpass);
@@ -192,8 +200,6 @@ static int type_password(struct askpass *askpass, int master, char **ret_why)
 			break;
 		done += (size_t)n;
 	}
-	if (!askpass->keep)
-		wipe_locked(askpass);
 	return 0;
 }
 
@@ -230,7 +236,8 @@ static int no_prompt(GString *tail, char **ret_why)
 	return -EACCES;
 }
 
-int askpass_answer(struct askpass *askpass, int master, int stream, int exit_fd, char **ret_why)
+static int wait_and_type(struct askpass *askpass, int master, int stop_fd, int exit_fd,
+                         char **ret_why)
 {
 	g_autoptr(GString) tail = g_string_new(NULL);
 	uint64_t now, end = clock_add(clock_now_ns(), PROMPT_SPAN_NS);
@@ -238,7 +245,7 @@ int askpass_answer(struct askpass *askpass, int master, int stream, int exit_fd,
 	while ((now = clock_now_ns()) < end) {
 		struct pollfd fds[] = {
 			{.fd = master, .events = POLLIN},
-			{.fd = stream, .events = POLLIN},
+			{.fd = stop_fd, .events = POLLIN},
 			{.fd = exit_fd, .events = POLLIN},
 		};
 		int n = poll(fds, G_N_ELEMENTS(fds), (int)((end - now) / CLOCK_NS_PER_MS) + 1);
@@ -254,4 +261,14 @@ int askpass_answer(struct askpass *askpass, int master, int stream, int exit_fd,
 			return 0;
 	}
 	return no_prompt(tail, ret_why);
+}
+
+int askpass_answer(struct askpass *askpass, int master, int stop_fd, int exit_fd, char **ret_why)
+{
+	int ret = wait_and_type(askpass, master, stop_fd, exit_fd, ret_why);
+
+	LOCK_SCOPE(&askpass->lock);
+	if (!askpass->keep)
+		wipe_locked(askpass);
+	return ret;
 }

@@ -16,8 +16,8 @@ struct askpass;
 #define ASKPASS_MAX 1023
 
 /*
- * Reads one line from stdin, and not a byte more. With `keep` it can be typed any number of times,
- * else it is wiped after the first.
+ * Reads one line from stdin, and not a byte more. With `keep` it stays for any number of logins,
+ * else it is wiped when the first askpass_answer() is over.
  * Returns 0, or -errno and a sentence in *ret_why: -ENODATA stdin is at its end, -EMSGSIZE too
  * long, -ENOMEM (and others of mlock) no memory that stays out of the swap.
  */
@@ -28,13 +28,16 @@ int askpass_open_terminal(int *ret_master, int *ret_slave);
 
 /*
  * Waits for the prompt on `master` and types the password. Also returns 0 when there is nothing to
- * type it for: `stream` has bytes (ssh logged in by a key) or ended, or `exit_fd` (-1: none) tells
- * of ssh's exit.
+ * type it for: `stop_fd` became readable (the server was heard, or the stream is given up), or
+ * `exit_fd` (-1: none) did, which tells of ssh's exit.
  * Returns -EACCES and a sentence when no prompt came in 60 seconds or the password is wiped.
  */
-int askpass_answer(struct askpass *askpass, int master, int stream, int exit_fd, char **ret_why);
+int askpass_answer(struct askpass *askpass, int master, int stop_fd, int exit_fd, char **ret_why);
 
-/* Wipes and frees. Accepts NULL. */
-void askpass_free(struct askpass *askpass);
+/* Another holder; every one calls askpass_unref(). */
+struct askpass *askpass_ref(struct askpass *askpass);
+
+/* The last one wipes and frees. Accepts NULL. */
+void askpass_unref(struct askpass *askpass);
 
 #endif

@@ -101,7 +101,7 @@ void connector_free(struct connector *connector)
 {
 	if (!connector)
 		return;
-	askpass_free(connector->askpass);
+	askpass_unref(connector->askpass);
 	g_free(connector->settings.host);
 	g_strfreev(connector->settings.ssh_command);
 	g_strfreev(connector->settings.ssh_args);

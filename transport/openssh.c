@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The stream through a child ssh(1): its command line, the socketpair that is its stdin and
- * stdout, and what its last words mean. Starting and minding the process is child.c's.
+ * stdout, and what its last words mean. Starting and minding the process is child.c's, the answer
+ * to its prompt askpass.c's.
+ *
+ * The prompt cannot be waited for before the stream is used: an SFTP server says nothing before it
+ * is asked, so a login by key, where no prompt comes, would look like one that is still to come.
+ * Hence the typist, a thread that waits for the prompt until the first byte is read.
  *
  * Everything about keys, hosts and agents is left to ssh and its configuration.
  */
 #include "openssh.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -34,6 +42,14 @@ struct openssh {
 	struct socket_stream stream; /* first: its functions serve our ops */
 	struct child *child;         /* set once before start */
 	char *host;                  /* set once before start */
+
+	/* password_stdin only */
+	struct askpass *askpass; /* a reference; set once before start; NULL: all below is unused */
+	int master, slave; /* ssh's terminal; typist thread only, which gives them to the child */
+	int stop_fd;       /* eventfd that lets the typist go; owned */
+	bool heard;        /* reader thread only: the typist was told that the server speaks */
+	char *trouble;     /* atomic: why the typist gave up, or NULL */
+	pthread_t typist;  /* set once before start */
 };
 
 static struct openssh *openssh_of(struct transport *transport)
@@ -98,8 +114,11 @@ static char *openssh_why_ended(struct transport *transport)
 {
 	struct openssh *openssh = openssh_of(transport);
 	g_autofree char *end = NULL, *words = NULL, *meaning = NULL;
+	const char *trouble = __atomic_load_n(&openssh->trouble, __ATOMIC_ACQUIRE);
 	int status;
 
+	if (trouble)
+		return g_strdup_printf("ssh to %s: %s", openssh->host, trouble);
 	if (child_wait(openssh->child, LAST_WORDS_NS, &status))
 		end = describe_end(openssh->host, status);
 	words = child_last_words(openssh->child);
@@ -111,7 +130,68 @@ static char *openssh_why_ended(struct transport *transport)
 	return g_strdup_printf("%s: %s", end, meaning);
 }
 
+/* ---- the typist ------------------------------------------------------------------------------ */
+
+static void *type_when_asked(void *arg)
+{
+	struct openssh *openssh = arg;
+	char *why;
+
+	if (askpass_answer(openssh->askpass, openssh->master, openssh->stop_fd,
+	                   child_exit_fd(openssh->child), &why) < 0) {
+		__atomic_store_n(&openssh->trouble, why, __ATOMIC_RELEASE);
+		socket_stream_shutdown(&openssh->stream.transport);
+	}
+	child_adopt_terminal(openssh->child, util_take_fd(&openssh->master),
+	                     util_take_fd(&openssh->slave));
+	return NULL;
+}
+
+static int start_typist(struct openssh *openssh)
+{
+	sigset_t all, old;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&openssh->typist, NULL, type_when_asked, openssh);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -ret;
+}
+
+static void stop_typist(struct openssh *openssh)
+{
+	eventfd_write(openssh->stop_fd, 1);
+	pthread_join(openssh->typist, NULL);
+}
+
 /* ---- the stream ------------------------------------------------------------------------------ */
+
+static ssize_t openssh_read(struct transport *transport, void *buf, size_t size)
+{
+	struct openssh *openssh = openssh_of(transport);
+	ssize_t got = socket_stream_read(transport, buf, size);
+
+	if (openssh->askpass && got > 0 && !openssh->heard) {
+		openssh->heard = true;
+		eventfd_write(openssh->stop_fd, 1);
+	}
+	return got;
+}
+
+/* What is left when neither stream nor typist are there (any more). */
+static void openssh_done(struct openssh *openssh)
+{
+	if (openssh->child)
+		child_end(openssh->child);
+	util_close_fd(&openssh->master);
+	util_close_fd(&openssh->slave);
+	util_close_fd(&openssh->stop_fd);
+	askpass_unref(openssh->askpass);
+	g_free(openssh->trouble);
+	g_free(openssh->host);
+	g_free(openssh);
+}
 
 static void openssh_free(struct transport *transport)
 {
@@ -119,14 +199,14 @@ static void openssh_free(struct transport *transport)
 
 	/* ssh leaves at the end of its input; the socket is closed so that its output cannot block. */
 	socket_stream_shutdown(transport);
+	if (openssh->askpass)
+		stop_typist(openssh);
 	socket_stream_done(&openssh->stream);
-	child_end(openssh->child);
-	g_free(openssh->host);
-	g_free(openssh);
+	openssh_done(openssh);
 }
 
 static const struct transport_ops openssh_ops = {
-	.read = socket_stream_read,
+	.read = openssh_read,
 	.write = socket_stream_write,
 	.wait_writable = socket_stream_wait_writable,
 	.splice_fd = socket_stream_splice_fd,
@@ -180,8 +260,7 @@ static void enlarge(int fd)
 }
 
 /* Starts ssh with the other end of the new stream; 0 or -errno. */
-static int start_ssh(struct openssh *openssh, const struct transport_settings *settings,
-                     int terminal)
+static int start_ssh(struct openssh *openssh, const struct transport_settings *settings)
 {
 	g_autoptr(GPtrArray) argv = build_argv(settings);
 	g_auto(GStrv) envp = g_environ_unsetenv(g_get_environ(), "OLDPWD");
@@ -189,7 +268,7 @@ static int start_ssh(struct openssh *openssh, const struct transport_settings *s
 		.file = settings->ssh_command[0],
 		.argv = (char *const *)argv->pdata,
 		.envp = envp,
-		.terminal = terminal,
+		.terminal = openssh->slave,
 		.show_stderr = settings->show_stderr,
 	};
 	int ends[2], ret;
@@ -209,46 +288,59 @@ static int start_ssh(struct openssh *openssh, const struct transport_settings *s
 	return 0;
 }
 
-static int answer_prompt(struct openssh *openssh, struct askpass *askpass, int master,
-                         char **ret_why)
+/* The terminal that ssh will ask on, and what the typist needs; 0 or -errno. */
+static int prepare_prompt(struct openssh *openssh, struct askpass *askpass)
 {
-	if (!askpass)
-		return 0;
-	return askpass_answer(askpass, master, openssh->stream.fd, child_exit_fd(openssh->child),
-	                      ret_why);
+	openssh->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (openssh->stop_fd < 0)
+		return -errno;
+	openssh->askpass = askpass_ref(askpass);
+	return askpass_open_terminal(&openssh->master, &openssh->slave);
 }
 
-int openssh_connect(const struct transport_settings *settings, struct askpass *askpass,
-                    struct transport **ret_transport, char **ret_why)
+static struct openssh *openssh_alloc(const char *host)
 {
-	struct openssh *openssh;
-	util_autofd master = -1;
-	util_autofd slave = -1;
-	int ret = 0;
+	struct openssh *openssh = g_new0(struct openssh, 1);
 
-	if (askpass)
-		ret = askpass_open_terminal(&master, &slave);
+	openssh->stream.fd = openssh->master = openssh->slave = openssh->stop_fd = -1;
+	openssh->host = g_strdup(host);
+	return openssh;
+}
+
+/* Prepares, starts ssh, starts the typist: 0, or -errno and a sentence. */
+static int start_all(struct openssh *openssh, const struct transport_settings *settings,
+                     struct askpass *askpass, char **ret_why)
+{
+	int ret = askpass ? prepare_prompt(openssh, askpass) : 0;
+
 	if (ret < 0) {
 		*ret_why =
 			g_strdup_printf("failed to open a terminal for ssh: %s", g_strerror(-ret));
 		return ret;
 	}
-	openssh = g_new0(struct openssh, 1);
-	ret = start_ssh(openssh, settings, slave);
+	ret = start_ssh(openssh, settings);
 	if (ret < 0) {
 		*ret_why = g_strdup_printf("failed to execute '%s': %s", settings->ssh_command[0],
 		                           g_strerror(-ret));
-		g_free(openssh);
 		return ret;
 	}
-	openssh->host = g_strdup(settings->host);
-	ret = answer_prompt(openssh, askpass, master, ret_why);
+	ret = askpass ? start_typist(openssh) : 0;
+	if (ret < 0)
+		*ret_why = g_strdup_printf("failed to start a thread: %s", g_strerror(-ret));
+	return ret;
+}
+
+int openssh_connect(const struct transport_settings *settings, struct askpass *askpass,
+                    struct transport **ret_transport, char **ret_why)
+{
+	struct openssh *openssh = openssh_alloc(settings->host);
+	int ret = start_all(openssh, settings, askpass, ret_why);
+
 	if (ret < 0) {
-		openssh_free(&openssh->stream.transport);
+		socket_stream_done(&openssh->stream);
+		openssh_done(openssh);
 		return ret;
 	}
-	if (askpass)
-		child_adopt_terminal(openssh->child, util_take_fd(&master), util_take_fd(&slave));
 	*ret_transport = &openssh->stream.transport;
 	return 0;
 }

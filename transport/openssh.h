@@ -7,8 +7,8 @@
 #include "transport.h"
 
 /*
- * Starts ssh; `askpass` answers its prompt, or is NULL; both arguments are borrowed for the call.
- * Results as connector_connect().
+ * Starts ssh; `askpass` answers its prompt, or is NULL; the settings are
+ * borrowed for the call. Results as connector_connect().
  */
 int openssh_connect(const struct transport_settings *settings, struct askpass *askpass,
                     struct transport **ret_transport, char **ret_why);

@@ -139,14 +139,14 @@ int connector_new(const struct transport_settings *settings, struct connector **
 
 /*
  * Opens a stream: starts ssh, or connects a socket, trying every address of the host. For ssh it
- * returns as soon as the child runs (and, with a password, has been answered: at most 60 seconds);
- * whether the login worked shows at the first read.
+ * returns as soon as the child runs; whether the login worked shows at the first read. A password is
+ * typed meanwhile, when ssh asks for it within 60 seconds; else, unless the server was heard, the
+ * stream ends and transport_why_ended() says "Timeout waiting for prompt".
  *
  * Returns 0 and *ret_transport; or a negative errno and *ret_why (as above):
  * -ENOENT ssh_command not found in PATH ("failed to execute 'X': ..."), -ECONNREFUSED,
  * -EHOSTUNREACH, -ETIMEDOUT ("failed to connect to h:p: ..."), -EHOSTDOWN (name not resolved:
- * "failed to resolve h:p: ..."), -EACCES (password prompt never came: "Timeout waiting for
- * prompt"), -EALREADY (TRANSPORT_STDIO gives one stream only), -EMFILE, -ENOMEM.
+ * "failed to resolve h:p: ..."), -EALREADY (TRANSPORT_STDIO gives one stream only), -EMFILE, -ENOMEM.
  */
 int connector_connect(struct connector *connector, struct transport **ret_transport,
 		      char **ret_why);
@@ -154,7 +154,10 @@ int connector_connect(struct connector *connector, struct transport **ret_transp
 /* True when connect() may be called again after the first stream has ended: not for STDIO. */
 bool connector_can_reconnect(const struct connector *connector);
 
-/* Wipes the password and frees. Accepts NULL. Streams made by it may live on. */
+/*
+ * Frees; the password is wiped once no login of a stream made here still waits for it. Accepts
+ * NULL. Streams made by it may live on.
+ */
 void connector_free(struct connector *connector);
 
 #endif
