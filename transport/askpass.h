@@ -1,41 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * password_stdin: answers ssh's password prompt on a pseudo-terminal that ssh takes for the user's.
+ * The password of -o password_stdin: read once from stdin, kept in locked memory, typed into the
+ * pseudo terminal of an ssh that asks for it.
  *
- * The password is in a page of its own: locked into memory, left out of core dumps, wiped when it is no
- * longer needed. It never reaches a log or an error message.
+ * Thread-safe.
  */
 #ifndef TRANSPORT_ASKPASS_H
 #define TRANSPORT_ASKPASS_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 struct askpass;
 
-/* How long ssh may take to ask, seconds (compat.md 1.3). */
-#define ASKPASS_TIMEOUT_SEC 60
+/* The longest password, in bytes, without the newline. */
+#define ASKPASS_MAX 1023
 
 /*
- * Reads the password from stdin: up to the first newline or the end of input, at most 1023 bytes;
- * nothing behind the newline is consumed. `keep`: it is used more than once (reconnect).
- * Returns 0, or -errno and *ret_why: -E2BIG longer, -ENODATA stdin is empty, -EIO not readable.
+ * Reads one line from stdin, and not a byte more. With `keep` it stays for any number of logins,
+ * else it is wiped when the first askpass_answer() is over.
+ * Returns 0, or -errno and a sentence in *ret_why: -ENODATA stdin is at its end, -EMSGSIZE too
+ * long, -ENOMEM (and others of mlock) no memory that stays out of the swap.
  */
 int askpass_new(bool keep, struct askpass **ret_askpass, char **ret_why);
-void askpass_free(struct askpass *askpass); /* wipes; accepts NULL */
+
+/* Makes a pseudo terminal that does not echo: 0 and its two ends (close-on-exec), or -errno. */
+int askpass_open_terminal(int *ret_master, int *ret_slave);
 
 /*
- * A pseudo-terminal for ssh. Returns the master, and the slave in *ret_slave (both O_CLOEXEC, the
- * caller's to close), or -errno.
+ * Waits for the prompt on `master` and types the password. Also returns 0 when there is nothing to
+ * type it for: `stop_fd` became readable (the server was heard, or the stream is given up), or
+ * `exit_fd` (-1: none) did, which tells of ssh's exit.
+ * Returns -EACCES and a sentence when no prompt came in 60 seconds or the password is wiped.
  */
-int askpass_open_terminal(int *ret_slave);
+int askpass_answer(struct askpass *askpass, int master, int stop_fd, int exit_fd, char **ret_why);
 
-/*
- * Waits until ssh asks for a password on `master` and answers. Also ends when ssh needs none: when
- * `stream` has something to read, or the terminal is closed by ssh's end.
- * Returns 0, or -ETIMEDOUT after ASKPASS_TIMEOUT_SEC, or -EACCES when the password was used up already.
- * Any thread; one at a time is served.
- */
-int askpass_answer(struct askpass *askpass, int master, int stream);
+/* Another holder; every one calls askpass_unref(). */
+struct askpass *askpass_ref(struct askpass *askpass);
+
+/* The last one wipes and frees. Accepts NULL. */
+void askpass_unref(struct askpass *askpass);
 
 #endif

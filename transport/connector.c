@@ -1,81 +1,95 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
-/* See transport.h: one connector for every kind of stream; the kinds are files of their own. */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Makes streams of the kind that the settings name. Keeps a copy of the settings, so that a
+ * reconnect finds them as they were; nothing in it changes but `taken`.
+ */
+#include "transport.h"
+
 #include <errno.h>
+#include <string.h>
 
 #include "askpass.h"
 #include "openssh.h"
 #include "socket.h"
-#include "transport.h"
+#include "stdpair.h"
 
 struct connector {
-	struct transport_settings settings; /* deep copy; set once */
-	struct askpass *askpass;            /* NULL: ssh asks the user itself; locks for itself */
-	gint stdio_taken;                   /* atomic; TRANSPORT_STDIO has one stream to give */
+	struct transport_settings settings; /* set once before start; the strings are ours */
+	struct askpass *askpass;            /* set once before start; NULL without password_stdin */
+	int taken;                          /* atomic: stdin and stdout became a stream */
 };
 
-static void copy_settings(struct transport_settings *copy, const struct transport_settings *from)
+/* A command by path is meant from where the user stands; we and the child soon stand in "/". */
+static void make_absolute(char **command)
 {
-	*copy = *from;
-	copy->host = g_strdup(from->host);
-	copy->ssh_command = g_strdupv(from->ssh_command);
-	copy->ssh_args = g_strdupv(from->ssh_args);
-	copy->sftp_server = g_strdup(from->sftp_server);
-	copy->port = g_strdup(from->port);
+	char *path;
+
+	if (!strchr(*command, '/'))
+		return;
+	path = g_canonicalize_filename(*command, NULL);
+	g_free(*command);
+	*command = path;
 }
 
-static void free_settings(struct transport_settings *settings)
+static struct transport_settings copy_settings(const struct transport_settings *settings)
 {
-	g_free(settings->host);
-	g_strfreev(settings->ssh_command);
-	g_strfreev(settings->ssh_args);
-	g_free(settings->sftp_server);
-	g_free(settings->port);
+	struct transport_settings copy = *settings;
+
+	copy.host = g_strdup(settings->host);
+	copy.ssh_command = g_strdupv(settings->ssh_command);
+	if (copy.ssh_command && copy.ssh_command[0])
+		make_absolute(&copy.ssh_command[0]);
+	copy.ssh_args = g_strdupv(settings->ssh_args);
+	copy.sftp_server = g_strdup(settings->sftp_server);
+	copy.port = g_strdup(settings->port);
+	return copy;
 }
 
 int connector_new(const struct transport_settings *settings, struct connector **ret_connector,
                   char **ret_why)
 {
-	struct connector *connector = g_new0(struct connector, 1);
-	int error = 0;
+	struct askpass *askpass = NULL;
+	struct connector *connector;
 
-	copy_settings(&connector->settings, settings);
-	if (settings->kind == TRANSPORT_OPENSSH && settings->password_stdin)
-		error = askpass_new(settings->keep_password, &connector->askpass, ret_why);
-	if (error) {
-		connector_free(connector);
-		return error;
+	g_assert(settings->kind != TRANSPORT_OPENSSH ||
+	         (settings->ssh_command && settings->ssh_command[0] && settings->sftp_server));
+	if (settings->kind == TRANSPORT_OPENSSH && settings->password_stdin) {
+		int ret = askpass_new(settings->keep_password, &askpass, ret_why);
+
+		if (ret < 0)
+			return ret;
 	}
+	connector = g_new0(struct connector, 1);
+	connector->settings = copy_settings(settings);
+	connector->askpass = askpass;
 	*ret_connector = connector;
 	return 0;
 }
 
-static int connect_stdio(struct connector *connector, struct transport **ret_transport,
-                         char **ret_why)
+static int take_stdpair(struct connector *connector, struct transport **ret_transport,
+                        char **ret_why)
 {
-	if (!g_atomic_int_compare_and_exchange(&connector->stdio_taken, 0, 1)) {
-		*ret_why = g_strdup("the stream on stdin and stdout has ended and cannot be opened "
-		                    "again; start sshfs anew");
+	if (__atomic_exchange_n(&connector->taken, 1, __ATOMIC_ACQ_REL)) {
+		*ret_why = g_strdup("stdin and stdout carry one connection only");
 		return -EALREADY;
 	}
-	return socket_stdio(ret_transport, ret_why);
+	return stdpair_new(ret_transport, ret_why);
 }
 
 int connector_connect(struct connector *connector, struct transport **ret_transport, char **ret_why)
 {
-	const struct transport_settings *settings = &connector->settings;
-
-	switch (settings->kind) {
+	switch (connector->settings.kind) {
 	case TRANSPORT_OPENSSH:
-		return openssh_spawn(settings, connector->askpass, ret_transport, ret_why);
+		return openssh_connect(&connector->settings, connector->askpass, ret_transport,
+		                       ret_why);
 	case TRANSPORT_TCP:
-		return socket_tcp(settings->host, settings->port, ret_transport, ret_why);
+		return socket_connect_tcp(&connector->settings, ret_transport, ret_why);
 	case TRANSPORT_VSOCK:
-		return socket_vsock(settings->vsock_cid, settings->vsock_port, ret_transport,
-		                    ret_why);
+		return socket_connect_vsock(&connector->settings, ret_transport, ret_why);
 	case TRANSPORT_STDIO:
-		break;
+		return take_stdpair(connector, ret_transport, ret_why);
 	}
-	return connect_stdio(connector, ret_transport, ret_why);
+	g_assert_not_reached();
 }
 
 bool connector_can_reconnect(const struct connector *connector)
@@ -87,7 +101,11 @@ void connector_free(struct connector *connector)
 {
 	if (!connector)
 		return;
-	askpass_free(connector->askpass);
-	free_settings(&connector->settings);
+	askpass_unref(connector->askpass);
+	g_free(connector->settings.host);
+	g_strfreev(connector->settings.ssh_command);
+	g_strfreev(connector->settings.ssh_args);
+	g_free(connector->settings.sftp_server);
+	g_free(connector->settings.port);
 	g_free(connector);
 }

@@ -1,386 +1,264 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See socket.h. Two streams: `plain`, one connected socket (TCP, vsock), and `stdio`, the descriptors
- * our caller gave us. Theirs are open file descriptions shared with others, so O_NONBLOCK is never set on
- * them: readiness is asked for, and a pipe is given no more than it must take (PIPE_BUF).
+ * Streams over sockets: TCP (-o directport) and vsock, and the part that ssh's socketpair shares
+ * with them. Does not start processes and does not encrypt: whoever asks for directport brings a
+ * network that is trusted, or a tunnel.
+ *
+ * Every address of a name is tried, in the order of the resolver: one that is dead must not hide
+ * the next one that works, so each but the last has a bounded time.
  */
 #include "socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <linux/vm_sockets.h>
 
+#include "clock.h"
 #include "util.h"
 
-#define CONNECT_TIMEOUT_MS 15000 /* an address, while another one is left to try */
+/* How long an address may stay silent when there is another one to try. */
+#define NEXT_ADDRESS_NS (15 * CLOCK_NS_PER_SEC)
 
-/* ---- one connected socket ---------------------------------------------------------------------- */
+/* A silent TCP peer is asked for a sign of life after this many seconds. */
+#define KEEPALIVE_IDLE_S 60
 
-ssize_t socket_read(int fd, void *buf, size_t size)
+/* ---- the stream ------------------------------------------------------------------------------ */
+
+static struct socket_stream *stream_of(struct transport *transport)
 {
-	ssize_t n;
+	return util_container_of(transport, struct socket_stream, transport);
+}
+
+static bool is_shut(const struct socket_stream *stream)
+{
+	return __atomic_load_n(&stream->shut, __ATOMIC_ACQUIRE);
+}
+
+void socket_stream_init(struct socket_stream *stream, const struct transport_ops *ops, int fd)
+{
+	stream->transport.ops = ops;
+	stream->fd = fd;
+	stream->can_splice = true;
+	stream->shut = false;
+}
+
+void socket_stream_done(struct socket_stream *stream)
+{
+	util_close_fd(&stream->fd);
+	stream->fd = -1;
+}
+
+ssize_t socket_stream_read(struct transport *transport, void *buf, size_t size)
+{
+	struct socket_stream *stream = stream_of(transport);
+	ssize_t got;
 
 	do {
-		n = recv(fd, buf, size, 0);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+		if (is_shut(stream))
+			return 0;
+		got = recv(stream->fd, buf, size, 0);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return is_shut(stream) ? 0 : -errno;
+	return got;
 }
 
-ssize_t socket_write(int fd, const struct iovec *iov, int count)
+ssize_t socket_send(int fd, const struct iovec *iov, int count)
 {
-	struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
-	ssize_t n;
+	struct msghdr msg = {
+		.msg_iov = (struct iovec *)iov,
+		.msg_iovlen = (size_t)MIN(count, IOV_MAX),
+	};
+	ssize_t sent;
 
-	do {
-		n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EWOULDBLOCK)
-		return -EAGAIN;
-	return n < 0 ? -errno : n;
+	do
+		sent = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : sent;
 }
 
-int socket_wait_writable(int fd)
+ssize_t socket_stream_write(struct transport *transport, const struct iovec *iov, int count)
 {
-	struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
-
-	while (poll(&pollfd, 1, -1) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return pollfd.revents & (POLLERR | POLLHUP | POLLNVAL) ? -EPIPE : 0;
+	return socket_send(stream_of(transport)->fd, iov, count);
 }
 
-void socket_shutdown(int fd)
+int socket_stream_wait_writable(struct transport *transport)
 {
-	shutdown(fd, SHUT_RDWR);
+	struct socket_stream *stream = stream_of(transport);
+	struct pollfd pollfd = {.fd = stream->fd, .events = POLLOUT};
+	int n;
+
+	do
+		n = poll(&pollfd, 1, -1);
+	while (n < 0 && errno == EINTR);
+	/* After shutdown(2) poll reports a hang-up, so a thread that is just going in sees it. */
+	if (n < 0 || (pollfd.revents & (POLLERR | POLLHUP | POLLNVAL)) || is_shut(stream))
+		return -EPIPE;
+	return 0;
 }
 
-struct plain {
-	struct transport transport;
-	int fd; /* set once */
-};
-
-static int plain_fd(struct transport *transport)
+int socket_stream_splice_fd(struct transport *transport)
 {
-	return util_container_of(transport, struct plain, transport)->fd;
+	struct socket_stream *stream = stream_of(transport);
+
+	return stream->can_splice ? stream->fd : -1;
 }
 
-static ssize_t plain_read(struct transport *transport, void *buf, size_t size)
+void socket_stream_shutdown(struct transport *transport)
 {
-	return socket_read(plain_fd(transport), buf, size);
+	struct socket_stream *stream = stream_of(transport);
+
+	__atomic_store_n(&stream->shut, true, __ATOMIC_RELEASE);
+	shutdown(stream->fd, SHUT_RDWR);
 }
 
-static ssize_t plain_write(struct transport *transport, const struct iovec *iov, int count)
-{
-	return socket_write(plain_fd(transport), iov, count);
-}
-
-static int plain_wait_writable(struct transport *transport)
-{
-	return socket_wait_writable(plain_fd(transport));
-}
-
-static int plain_splice_fd(struct transport *transport)
-{
-	return plain_fd(transport);
-}
-
-static void plain_shutdown(struct transport *transport)
-{
-	socket_shutdown(plain_fd(transport));
-}
-
-static char *nothing_known(struct transport *transport)
+/* A socket knows no more than the errno that the reader got. */
+static char *plain_why_ended(struct transport *transport)
 {
 	return NULL;
 }
 
 static void plain_free(struct transport *transport)
 {
-	int fd = plain_fd(transport);
+	struct socket_stream *stream = stream_of(transport);
 
-	socket_shutdown(fd);
-	close(fd);
-	g_free(util_container_of(transport, struct plain, transport));
+	socket_stream_shutdown(transport);
+	socket_stream_done(stream);
+	g_free(stream);
 }
 
 static const struct transport_ops plain_ops = {
-	.read = plain_read,
-	.write = plain_write,
-	.wait_writable = plain_wait_writable,
-	.splice_fd = plain_splice_fd,
-	.shutdown = plain_shutdown,
-	.why_ended = nothing_known,
+	.read = socket_stream_read,
+	.write = socket_stream_write,
+	.wait_writable = socket_stream_wait_writable,
+	.splice_fd = socket_stream_splice_fd,
+	.shutdown = socket_stream_shutdown,
+	.why_ended = plain_why_ended,
 	.free = plain_free,
 };
 
-static struct transport *plain_new(int fd)
+static struct socket_stream *plain_stream_new(int fd)
 {
-	struct plain *plain = g_new0(struct plain, 1);
+	struct socket_stream *stream = g_new0(struct socket_stream, 1);
 
-	plain->transport.ops = &plain_ops;
-	plain->fd = fd;
-	return &plain->transport;
+	socket_stream_init(stream, &plain_ops, fd);
+	return stream;
 }
 
-/* ---- TCP ---------------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
-/* Waits for a connect() under way: 0 or the errno it ended with. */
-static int connect_result(int fd, int timeout_ms)
+/* Waits until a connection that is under way stands; a negative `span_ms` leaves it to the kernel. */
+static int finish_connect(int fd, int64_t span_ms)
 {
+	uint64_t end = clock_add(clock_now_ns(), (uint64_t)MAX(span_ms, 0) * CLOCK_NS_PER_MS);
 	struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
 	socklen_t size = sizeof(int);
-	int n, error = 0;
+	int error = 0, n;
 
 	do {
-		n = poll(&pollfd, 1, timeout_ms);
-	} while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return ETIMEDOUT;
-	if (n < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-		return errno;
-	return error;
-}
-
-/* A connected, blocking socket to one address, or -errno. */
-static int connect_address(const struct addrinfo *address)
-{
-	util_autofd fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	                        address->ai_protocol);
-	int on = 1;
-
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0) {
-		int error = errno;
-
-		if (error == EINPROGRESS)
-			error = connect_result(fd, address->ai_next ? CONNECT_TIMEOUT_MS : -1);
-		if (error)
-			return -error;
-	}
-	fcntl(fd, F_SETFL, 0);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	return util_take_fd(&fd);
-}
-
-int socket_tcp(const char *host, const char *port, struct transport **ret_transport, char **ret_why)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *addresses = NULL;
-	int fd = -EHOSTUNREACH;
-	int failure = getaddrinfo(host, port, &hints, &addresses);
-
-	if (failure) {
-		*ret_why = g_strdup_printf("failed to resolve %s:%s: %s", host, port,
-		                           gai_strerror(failure));
-		return -EHOSTDOWN;
-	}
-	for (const struct addrinfo *address = addresses; address; address = address->ai_next) {
-		fd = connect_address(address);
-		if (fd >= 0)
-			break;
-	}
-	freeaddrinfo(addresses);
-	if (fd < 0) {
-		*ret_why = g_strdup_printf("failed to connect to %s:%s: %s", host, port,
-		                           g_strerror(-fd));
-		return fd;
-	}
-	*ret_transport = plain_new(fd);
-	return 0;
-}
-
-/* ---- vsock -------------------------------------------------------------------------------------- */
-
-int socket_vsock(unsigned int cid, unsigned int port, struct transport **ret_transport,
-                 char **ret_why)
-{
-	const struct sockaddr_vm address = {
-		.svm_family = AF_VSOCK,
-		.svm_cid = cid,
-		.svm_port = port,
-	};
-	util_autofd fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		int error = -errno;
-
-		*ret_why = g_strdup_printf("failed to connect to vsock %u:%u: %s", cid, port,
-		                           g_strerror(errno));
-		return error;
-	}
-	*ret_transport = plain_new(util_take_fd(&fd));
-	return 0;
-}
-
-/* ---- our own stdin and stdout ------------------------------------------------------------------- */
-
-struct stdio {
-	struct transport transport;
-	int in, out;        /* set once */
-	bool out_is_socket; /* set once */
-	int end_fd;         /* set once; an eventfd that stays readable once the stream is shut */
-};
-
-static struct stdio *stdio_of(struct transport *transport)
-{
-	return util_container_of(transport, struct stdio, transport);
-}
-
-/* Until `fd` is ready for `events`: 1; 0 once the stream is shut; -errno. */
-static int stdio_wait(struct stdio *stdio, int fd, short events, int timeout_ms)
-{
-	struct pollfd fds[2] = {{.fd = fd, .events = events},
-	                        {.fd = stdio->end_fd, .events = POLLIN}};
-	int n;
-
-	do {
-		n = poll(fds, 2, timeout_ms);
+		n = poll(&pollfd, 1, (int)span_ms);
+		if (span_ms >= 0)
+			span_ms = (int64_t)(MAX(end, clock_now_ns()) - clock_now_ns()) / 1000000;
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (fds[1].revents)
-		return 0;
-	return n == 0 ? -EAGAIN : 1;
-}
-
-static ssize_t stdio_read(struct transport *transport, void *buf, size_t size)
-{
-	struct stdio *stdio = stdio_of(transport);
-
-	for (;;) {
-		int ready = stdio_wait(stdio, stdio->in, POLLIN, -1);
-		ssize_t n;
-
-		if (ready <= 0)
-			return ready;
-		n = read(stdio->in, buf, size);
-		if (n >= 0)
-			return n;
-		if (errno != EINTR && errno != EAGAIN)
-			return -errno;
-	}
-}
-
-/* A pipe that is ready takes PIPE_BUF bytes without waiting (pipe(7)). */
-static ssize_t write_pipe(int fd, const struct iovec *iov, int count)
-{
-	ssize_t n;
-
-	while (count > 1 && iov->iov_len == 0) {
-		iov++;
-		count--;
-	}
-	n = write(fd, iov->iov_base, MIN(iov->iov_len, PIPE_BUF));
-	return n < 0 ? -errno : n;
-}
-
-static ssize_t stdio_write(struct transport *transport, const struct iovec *iov, int count)
-{
-	struct stdio *stdio = stdio_of(transport);
-	int ready;
-
-	if (stdio->out_is_socket)
-		return socket_write(stdio->out, iov, count);
-	ready = stdio_wait(stdio, stdio->out, POLLOUT, 0);
-	if (ready <= 0)
-		return ready ? ready : -EPIPE;
-	return write_pipe(stdio->out, iov, count);
-}
-
-static int stdio_wait_writable(struct transport *transport)
-{
-	struct stdio *stdio = stdio_of(transport);
-	int ready = stdio_wait(stdio, stdio->out, POLLOUT, -1);
-
-	return ready == 1 ? 0 : -EPIPE;
-}
-
-static int stdio_splice_fd(struct transport *transport)
-{
-	return stdio_of(transport)->in;
-}
-
-static void stdio_shutdown(struct transport *transport)
-{
-	struct stdio *stdio = stdio_of(transport);
-
-	eventfd_write(stdio->end_fd, 1);
-	if (stdio->out_is_socket)
-		socket_shutdown(stdio->out);
-}
-
-static void stdio_free(struct transport *transport)
-{
-	struct stdio *stdio = stdio_of(transport);
-
-	stdio_shutdown(transport);
-	close(stdio->in);
-	close(stdio->out);
-	close(stdio->end_fd);
-	g_free(stdio);
-}
-
-static const struct transport_ops stdio_ops = {
-	.read = stdio_read,
-	.write = stdio_write,
-	.wait_writable = stdio_wait_writable,
-	.splice_fd = stdio_splice_fd,
-	.shutdown = stdio_shutdown,
-	.why_ended = nothing_known,
-	.free = stdio_free,
-};
-
-/* Moves a standard descriptor away and puts /dev/null in its place; -errno. */
-static int take_standard_fd(int fd)
-{
-	util_autofd null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	util_autofd taken = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-
-	if (null < 0 || taken < 0 || dup2(null, fd) < 0)
+	if (n == 0)
+		return -ETIMEDOUT;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 		return -errno;
-	return util_take_fd(&taken);
+	return -error;
 }
 
-static bool is_socket(int fd)
+/* A blocking socket connected to `address`, or a negative errno. */
+static int connect_to(const struct sockaddr *address, socklen_t size, int64_t span_ms)
 {
-	struct stat st;
+	util_autofd fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int ret = 0;
 
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-int socket_stdio(struct transport **ret_transport, char **ret_why)
-{
-	util_autofd in = take_standard_fd(STDIN_FILENO);
-	int in_error = in < 0 ? in : 0;
-	util_autofd out = take_standard_fd(STDOUT_FILENO);
-	util_autofd end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct stdio *stdio;
-	int error = in_error ? in_error : out < 0 ? out : end_fd < 0 ? -errno : 0;
-
-	if (error) {
-		*ret_why = g_strdup_printf("cannot use stdin and stdout as the connection: %s",
-		                           g_strerror(-error));
-		return error;
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, address, size) < 0) {
+		if (errno != EINPROGRESS && errno != EINTR)
+			return -errno;
+		ret = finish_connect(fd, span_ms);
 	}
-	stdio = g_new0(struct stdio, 1);
-	stdio->transport.ops = &stdio_ops;
-	stdio->out_is_socket = is_socket(out);
-	stdio->in = util_take_fd(&in);
-	stdio->out = util_take_fd(&out);
-	stdio->end_fd = util_take_fd(&end_fd);
-	*ret_transport = &stdio->transport;
+	if (ret == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
+		ret = -errno;
+	return ret < 0 ? ret : util_take_fd(&fd);
+}
+
+/* Requests are small and must go at once; a peer that vanished must show, if slowly. */
+static void tune_tcp(int fd)
+{
+	const int on = 1, idle = KEEPALIVE_IDLE_S;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+}
+
+static int resolve(const char *host, const char *port, struct addrinfo **ret_list, char **ret_why)
+{
+	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	int error = getaddrinfo(host, port, &hints, ret_list);
+
+	if (error == 0)
+		return 0;
+	*ret_why = g_strdup_printf("failed to resolve %s:%s: %s", host, port,
+	                           error == EAI_SYSTEM ? g_strerror(errno) : gai_strerror(error));
+	return -EHOSTDOWN;
+}
+
+int socket_connect_tcp(const struct transport_settings *settings, struct transport **ret_transport,
+                       char **ret_why)
+{
+	struct addrinfo *list;
+	int fd, ret;
+
+	ret = resolve(settings->host, settings->port, &list, ret_why);
+	if (ret < 0)
+		return ret;
+	fd = -EADDRNOTAVAIL;
+	for (struct addrinfo *at = list; at && fd < 0; at = at->ai_next)
+		fd = connect_to(at->ai_addr, at->ai_addrlen,
+		                at->ai_next ? (int64_t)(NEXT_ADDRESS_NS / CLOCK_NS_PER_MS) : -1);
+	freeaddrinfo(list);
+	if (fd < 0) {
+		*ret_why = g_strdup_printf("failed to connect to %s:%s: %s", settings->host,
+		                           settings->port, g_strerror(-fd));
+		return fd;
+	}
+	tune_tcp(fd);
+	*ret_transport = &plain_stream_new(fd)->transport;
+	return 0;
+}
+
+int socket_connect_vsock(const struct transport_settings *settings,
+                         struct transport **ret_transport, char **ret_why)
+{
+	const struct sockaddr_vm address = {
+		.svm_family = AF_VSOCK,
+		.svm_cid = settings->vsock_cid,
+		.svm_port = settings->vsock_port,
+	};
+	struct socket_stream *stream;
+	int fd = connect_to((const struct sockaddr *)&address, sizeof(address), -1);
+
+	if (fd < 0) {
+		*ret_why =
+			g_strdup_printf("failed to connect to vsock %u:%u: %s", settings->vsock_cid,
+		                        settings->vsock_port, g_strerror(-fd));
+		return fd;
+	}
+	stream = plain_stream_new(fd);
+	/* Kernels before 6.5 cannot splice from a vsock. */
+	stream->can_splice = false;
+	*ret_transport = &stream->transport;
 	return 0;
 }

@@ -1,30 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Transports on plain sockets, and on our own stdin and stdout. connector_connect()'s contract. */
+/*
+ * A stream over a connected stream socket: what plain TCP, vsock and the socketpair to ssh(1) have
+ * in common. The socket stays blocking: reads wait in recv(2), writes ask for MSG_DONTWAIT, and
+ * shutdown(2) wakes both sides from any thread.
+ */
 #ifndef TRANSPORT_SOCKET_H
 #define TRANSPORT_SOCKET_H
 
 #include "transport.h"
 
-/* Tries every address of `host`; `port` is a number or a service name. */
-int socket_tcp(const char *host, const char *port, struct transport **ret_transport,
-               char **ret_why);
-int socket_vsock(unsigned int cid, unsigned int port, struct transport **ret_transport,
-                 char **ret_why);
+struct socket_stream {
+	struct transport transport;
+	int fd;          /* set once before start; owned */
+	bool can_splice; /* set once before start */
+	bool shut;       /* atomic: transport_shutdown() was called */
+};
+
+/* A stream on `fd`, which it takes over. */
+void socket_stream_init(struct socket_stream *stream, const struct transport_ops *ops, int fd);
+
+/* Closes the socket. */
+void socket_stream_done(struct socket_stream *stream);
+
+/* Entries for a transport_ops whose transport is the first member of a struct socket_stream. */
+ssize_t socket_stream_read(struct transport *transport, void *buf, size_t size);
+ssize_t socket_stream_write(struct transport *transport, const struct iovec *iov, int count);
+int socket_stream_wait_writable(struct transport *transport);
+int socket_stream_splice_fd(struct transport *transport);
+void socket_stream_shutdown(struct transport *transport);
+
 /*
- * Takes over descriptors 0 and 1 (pipes, sockets or one socket twice) and leaves /dev/null in their
- * place, so that nothing printed by mistake gets into the stream.
+ * What a write to socket `fd` takes at once: bytes (> 0), or -errno as transport_write(). Also for
+ * the socket ends of stdpair.c.
  */
-int socket_stdio(struct transport **ret_transport, char **ret_why);
+ssize_t socket_send(int fd, const struct iovec *iov, int count);
 
-/* ---- for openssh.c: a stream on one connected, blocking stream socket --------------------------- */
+/* A connection to settings->host and port over TCP; results as connector_connect(). */
+int socket_connect_tcp(const struct transport_settings *settings, struct transport **ret_transport,
+                       char **ret_why);
 
-/* recv(2) of up to `size` bytes; 0 at the end; -errno. */
-ssize_t socket_read(int fd, void *buf, size_t size);
-/* sendmsg(2) of what goes at once; -EAGAIN when nothing does. */
-ssize_t socket_write(int fd, const struct iovec *iov, int count);
-/* Until socket_write() may go on: 0; -EPIPE once shut down or broken. */
-int socket_wait_writable(int fd);
-/* Both directions end: readers, writers and waiters return. */
-void socket_shutdown(int fd);
+/* A connection to settings->vsock_cid and vsock_port; results as connector_connect(). */
+int socket_connect_vsock(const struct transport_settings *settings,
+                         struct transport **ret_transport, char **ret_why);
 
 #endif
