@@ -155,6 +155,16 @@ static int clamp_to_source(struct sftp_file *source, off_t offset, size_t *size)
 	return 0;
 }
 
+/*
+ * A server that refuses without saying why (OpenSSH does for two handles of one file) can still be read
+ * from and written to, which tells the true error if there is one.
+ */
+static int copy_error(int error)
+{
+	return error == -EIO || error == -EPERM || error == -EINVAL ? -EXDEV
+	                                                            : request_io_error(error);
+}
+
 static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, struct handle *to,
                          off_t to_offset, size_t size)
 {
@@ -173,7 +183,7 @@ static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, 
 	error = sftp_copy_data(handle_file(from), (uint64_t)from_offset, handle_file(to),
 	                       (uint64_t)to_offset, size);
 	note_change(fs, CACHE_ENDED, handle_node(to));
-	return error ? request_io_error(error) : (ssize_t)size;
+	return error ? copy_error(error) : (ssize_t)size;
 }
 
 /* EXDEV and EOPNOTSUPP make the kernel copy through here, by read and write. */
