@@ -192,7 +192,7 @@ int mountpoint_mount(struct fs *fs, const char *mountpoint, const struct fuse_lo
 	bool mounted;
 	int error;
 
-	ending_hold_signals();
+	ending_give_signals_to(fs);
 	listen_to_fuse();
 	session = new_session(fs, ops);
 	mounted = session && fuse_session_mount(session, mountpoint) == 0;

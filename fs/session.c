@@ -97,6 +97,7 @@ void fs_clear(struct fs **fs_pointer)
 	if (!fs)
 		return;
 	mountpoint_unmount(fs);
+	ending_give_signals_to(NULL);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	handle_table_free(fs->handles);
@@ -239,22 +240,14 @@ enum fs_ending fs_serve(struct fs *fs)
 {
 	unsigned int threads = fs->settings.single_threaded ? 1 : fs->settings.max_threads;
 	struct workers *workers = workers_new(fs->session, threads, on_worker_left, fs);
-	enum fs_ending ending;
-	int error = ending_start(fs);
+	enum fs_ending ending = serve_until_end(fs, workers);
 
-	if (error) {
-		log_error("cannot start a thread: %s", g_strerror(-error));
-		workers_free(workers);
-		return FS_ENDED_FAILED;
-	}
-	ending = serve_until_end(fs, workers);
 	if (!let_workers_finish(fs, workers)) {
 		unmount(fs);
 		log_error("a request does not come to its end; leaving without it");
 		_exit(EXIT_FAILURE);
 	}
 	unmount(fs);
-	ending_stop(fs);
 	workers_free(workers);
 	return ending;
 }
