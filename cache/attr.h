@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 struct cache_attr {
-	uint64_t size; /* bytes */
-	uint32_t mode; /* st_mode, file type included */
+	uint64_t size;     /* bytes */
+	uint32_t mode;     /* st_mode, file type included */
 	uint32_t uid, gid; /* local ids */
 	uint32_t nlink;
 	int64_t atime, mtime; /* seconds since 1970 */

@@ -19,7 +19,7 @@ struct listing;
 
 struct listing_entry {
 	const char *name; /* belongs to the listing */
-	uint64_t id; /* node id that this name has or will have; 0: none given */
+	uint64_t id;      /* node id that this name has or will have; 0: none given */
 	bool has_attr;
 	struct cache_attr attr;
 };

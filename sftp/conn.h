@@ -24,9 +24,9 @@ struct sftp_conn;
 struct sftp_request;
 
 /*
- * Ends a request; called once, on the reader thread (or on the thread that killed the connection),
- * with no lock held; must not wait for the network. `error` is 0 when a reply came, else -ENOTCONN
- * (`type` and `body` are then 0 and NULL). `body` is the reply after its id, borrowed; for a DATA reply
+ * Ends a request; called once, on the reader thread, with no lock held; must not wait for the
+ * network, but may submit more (which never waits there). `error` is 0 when a reply came, else -ENOTCONN
+ * (`type` and `body` are then 0 and empty). `body` is the reply after its id, borrowed; for a DATA reply
  * that went to the request's sink it is empty and request->sink_filled tells the length.
  */
 typedef void (*sftp_done_fn)(struct sftp_request *request, int error, uint8_t type,
@@ -38,6 +38,7 @@ struct sftp_request {
 	sftp_done_fn done;
 	void *sink; /* where a DATA payload is read to, or NULL: it is in the body */
 	size_t sink_size; /* bytes; a longer payload kills the connection ("long read") */
+	bool urgent; /* exempt from back-pressure: small messages that must not wait */
 
 	/* The connection's. */
 	size_t sink_filled; /* bytes; valid in done() */
@@ -47,21 +48,31 @@ struct sftp_request {
 
 /* Something to tell about a connection; called without locks, on the reader thread. */
 struct sftp_conn_events {
-	/* The connection has died; `why` is a sentence for the log, borrowed. */
+	/*
+	 * A connection that sftp_conn_start() had started has died; all its requests have ended. `why`
+	 * is a sentence for the log, borrowed.
+	 */
 	void (*died)(struct sftp_conn *conn, const char *why, void *data);
 	void *data;
 };
 
 /*
- * Takes over `transport` (also on failure), sends INIT, waits for VERSION (skipping up to 64 KiB that
- * a login script printed before it), and asks for limits@openssh.com when offered.
- * Returns 0 and *ret_conn with one reference, or a negative errno and *ret_why, which includes what
- * transport_why_ended() knows: -ECONNRESET the stream ended ("read: Connection reset by peer" or
- * what ssh said), -EPROTO not SFTP ("bad reply len: N", "protocol error"), -ECANCELED shut down.
- * Starts the reader and writer threads.
+ * A connection on `transport`, which it takes over, with one reference. Nothing is sent yet. `trace`:
+ * log_debug() every request and reply. Never NULL.
  */
-int sftp_conn_new(struct transport *transport, const struct sftp_conn_events *events,
-		  struct sftp_conn **ret_conn, char **ret_why);
+struct sftp_conn *sftp_conn_new(struct transport *transport, const struct sftp_conn_events *events,
+				bool trace);
+
+/*
+ * Sends INIT, waits for VERSION (skipping up to 64 KiB that a login script printed before it), asks
+ * for limits@openssh.com when offered, and starts the reader and writer threads. Once; before it has
+ * succeeded nothing but sftp_conn_kill() (which ends it) and unref is allowed.
+ * Returns 0, or a negative errno and *ret_why (never NULL then), which includes what
+ * transport_why_ended() knows: -ECONNRESET the stream ended ("read: Connection reset by peer" or
+ * what ssh said), -EPROTO not SFTP ("bad reply len: N", "protocol error"), -ECANCELED killed,
+ * -EAGAIN no threads.
+ */
+int sftp_conn_start(struct sftp_conn *conn, char **ret_why);
 
 struct sftp_conn *sftp_conn_ref(struct sftp_conn *conn);
 /*
@@ -73,9 +84,11 @@ void sftp_conn_unref(struct sftp_conn *conn);
 /*
  * Sends a message: `type`, an id of our own, `body`, then `payload_size` bytes of `payload` (may be
  * NULL). Body and payload are no longer needed when it returns. Waits only when more than
- * SFTP_CONN_QUEUE_MAX bytes are queued already (back-pressure), until they have drained.
+ * SFTP_CONN_QUEUE_MAX bytes are queued already (back-pressure), until they have drained; never on a
+ * reader thread and never with request->urgent.
  * Returns 0: request->done() will be (or has already been) called; or, and then it never will be:
- * -ENOTCONN the connection is dead, -EMSGSIZE body and payload exceed 256 KiB less one KiB.
+ * -ENOTCONN the connection is dead, -EINTR the calling thread's sftp_cancel was raised while waiting,
+ * -EMSGSIZE body and payload exceed 256 KiB.
  */
 int sftp_conn_submit(struct sftp_conn *conn, struct sftp_request *request, uint8_t type,
 		     const struct wire_buf *body, const void *payload, size_t payload_size);
@@ -85,7 +98,8 @@ int sftp_conn_submit(struct sftp_conn *conn, struct sftp_request *request, uint8
 
 /*
  * The caller gives up on a request that may be in flight: its sink will not be touched after this
- * returns (a reply is dropped); done() is still called, when the reply comes or the connection dies.
+ * returns; done() is still called, when the reply comes or the connection dies. Does not wait for the
+ * network, also when the reply is stuck in the middle of its payload. Harmless after done().
  */
 void sftp_conn_abandon(struct sftp_conn *conn, struct sftp_request *request);
 
@@ -106,7 +120,7 @@ size_t sftp_conn_max_write(const struct sftp_conn *conn);
 /* Requests in flight now, for choosing a connection. */
 unsigned int sftp_conn_pending(struct sftp_conn *conn);
 
-/* For -d at exit: one line each of counters, as compat.md 1.8 lists them. */
+/* For -d at exit. */
 struct sftp_conn_stats {
 	uint64_t sent, sent_bytes, received, received_bytes; /* messages and bytes */
 	uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns; /* of all answered requests */

@@ -28,7 +28,7 @@ struct wire_buf {
 void wire_buf_init(struct wire_buf *buf);
 /* Frees what was allocated; the buffer is empty and usable again. */
 void wire_buf_done(struct wire_buf *buf);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(wire_buf, wire_buf_done)
+#define WIRE_AUTO __attribute__((cleanup(wire_buf_done))) struct wire_buf
 
 void wire_put_u8(struct wire_buf *buf, uint8_t value);
 void wire_put_u32(struct wire_buf *buf, uint32_t value);

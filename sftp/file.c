@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Open files: opening, closing, and what is asked of a handle. See client.h; the data are
+ * transfer.c's.
+ *
+ * A handle is worth something on its connection only, so a file keeps a reference to that and ends with
+ * it.
+ */
+#include "client_private.h"
+
+#include <errno.h>
+#include <glib.h>
+
+#include "diagnose.h"
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+/* Takes the handle out of the reply to an OPEN. */
+static int file_new(struct sftp_client *client, struct sftp_conn *conn, struct call *call,
+                    uint32_t flags, struct sftp_file **ret_file)
+{
+	struct sftp_file *file = g_new0(struct sftp_file, 1);
+	int error;
+
+	wire_buf_init(&file->handle);
+	error = call_take_handle(call, &file->handle);
+	if (error) {
+		wire_buf_done(&file->handle);
+		g_free(file);
+		return error;
+	}
+	file->refs = 1;
+	file->client = client;
+	file->conn = sftp_conn_ref(conn);
+	file->flags = flags;
+	sftp_pool_note_handle(client->pool, conn, 1);
+	*ret_file = file;
+	return 0;
+}
+
+struct sftp_file *sftp_file_ref(struct sftp_file *file)
+{
+	atomic_fetch_add(&file->refs, 1);
+	return file;
+}
+
+void sftp_file_unref(struct sftp_file *file)
+{
+	if (!file || atomic_fetch_sub(&file->refs, 1) != 1)
+		return;
+	call_and_forget(file->conn, SFTP_CLOSE, &file->handle);
+	sftp_pool_note_handle(file->client->pool, file->conn, -1);
+	sftp_conn_unref(file->conn);
+	wire_buf_done(&file->handle);
+	g_free(file);
+}
+
+bool sftp_file_is_stale(struct sftp_file *file)
+{
+	return sftp_conn_is_dead(file->conn);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static void put_open(struct wire_buf *body, const struct sftp_client *client, const char *path,
+                     uint32_t flags, uint32_t mode)
+{
+	struct sftp_attrs attrs = {.permissions = mode & 07777};
+
+	/* Some servers apply what is sent to an existing file: nothing is sent for a plain open. */
+	if (flags & SFTP_OPEN_CREAT && !client->settings.workaround_createmode)
+		attrs.flags = SFTP_ATTR_PERMISSIONS;
+	wire_buf_init(body);
+	wire_put_cstring(body, path);
+	wire_put_u32(body, flags);
+	sftp_put_attrs(body, &attrs);
+}
+
+static int start_open(struct sftp_client *client, struct sftp_conn *conn, const char *path,
+                      uint32_t flags, uint32_t mode, struct call **ret_call)
+{
+	AUTO_BODY body = {0};
+	int error;
+
+	put_open(&body, client, path, flags, mode);
+	error = call_start(conn, SFTP_OPEN, &body, ret_call);
+	if (!error)
+		call_expect_handle(*ret_call);
+	return error;
+}
+
+static int start_stat(struct sftp_conn *conn, const char *path, bool follow, struct call **ret_call)
+{
+	AUTO_BODY body = {0};
+
+	wire_buf_init(&body);
+	wire_put_cstring(&body, path);
+	return call_start(conn, follow ? SFTP_STAT : SFTP_LSTAT, &body, ret_call);
+}
+
+static int finish_open(struct sftp_client *client, struct sftp_conn *conn, struct call *call,
+                       const char *path, uint32_t flags, struct sftp_file **ret_file)
+{
+	struct diagnose_case as = {.operation = SFTP_OP_OPEN, .path = path, .open_flags = flags};
+	int error = call_reply(call, SFTP_OP_OPEN, SFTP_HANDLE, NULL);
+
+	if (error)
+		return diagnose_path(conn, call, error, &as);
+	return file_new(client, conn, call, flags, ret_file);
+}
+
+int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
+              bool follow, struct sftp_file **ret_file, struct sftp_attrs *ret_attrs,
+              int *ret_attrs_error)
+{
+	AUTO_CONN conn = NULL;
+	AUTO_CALL open_call = NULL;
+	AUTO_CALL stat_call = NULL;
+	int stat_error = 0;
+	int error = client_get_conn(client, &conn);
+
+	if (!error)
+		error = start_open(client, conn, path, flags, mode, &open_call);
+	if (error)
+		return error;
+	if (ret_attrs)
+		stat_error = start_stat(conn, path, follow, &stat_call);
+	error = finish_open(client, conn, open_call, path, flags, ret_file);
+	if (error || !ret_attrs)
+		return error;
+	if (!stat_error)
+		stat_error = client_get_attrs(client, stat_call,
+		                              follow ? SFTP_OP_STAT : SFTP_OP_LSTAT, ret_attrs);
+	*ret_attrs_error = stat_error;
+	return 0;
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs)
+{
+	AUTO_CALL call = NULL;
+	int error = call_start(file->conn, SFTP_FSTAT, &file->handle, &call);
+
+	return error ? error : client_get_attrs(file->client, call, SFTP_OP_FSTAT, ret_attrs);
+}
+
+/* Space left where the file is. */
+static int ask_space(struct sftp_file *file, struct sftp_statvfs *ret_statvfs)
+{
+	AUTO_BODY body = {0};
+	AUTO_CALL call = NULL;
+	int error;
+
+	if (!(sftp_conn_extensions(file->conn) & SFTP_EXT_FSTATVFS))
+		return -EOPNOTSUPP;
+	wire_buf_init(&body);
+	client_put_extension(&body, SFTP_EXT_FSTATVFS);
+	wire_put_bytes(&body, file->handle.data, file->handle.size);
+	error = call_start(file->conn, SFTP_EXTENDED, &body, &call);
+	return error ? error : client_get_statvfs(call, ret_statvfs);
+}
+
+/* A vague failure to store something of `size` bytes. */
+static int diagnose_store(struct sftp_file *file, const struct call *call, int error, uint64_t size)
+{
+	struct sftp_statvfs statvfs;
+	int cause;
+
+	if (call_status(call) != SFTP_FAILURE || !call_is_vague(call) || ask_space(file, &statvfs))
+		return error;
+	cause = diagnose_space(&statvfs, size);
+	return cause == -EIO ? error : cause;
+}
+
+/* The size could not be set, and it is not for want of space: it is too large, if it grew. */
+static int diagnose_resize(struct sftp_file *file, const struct call *call, int error,
+                           const struct sftp_attrs *attrs)
+{
+	struct sftp_attrs present;
+
+	error = diagnose_store(file, call, error, 0);
+	if (error != -EPERM || !(attrs->flags & SFTP_ATTR_SIZE))
+		return error;
+	if (sftp_fstat(file, &present) == 0 && attrs->size > present.size)
+		return -EFBIG;
+	return error;
+}
+
+int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs)
+{
+	AUTO_BODY body = {0};
+	AUTO_CALL call = NULL;
+	struct sftp_attrs remote;
+	int error;
+
+	error = client_prepare_attrs(file->client, file->conn, SFTP_FSTAT, &file->handle, attrs,
+	                             &remote);
+	if (error)
+		return error;
+	wire_buf_init(&body);
+	wire_put_bytes(&body, file->handle.data, file->handle.size);
+	sftp_put_attrs(&body, &remote);
+	error = call_start(file->conn, SFTP_FSETSTAT, &body, &call);
+	if (error)
+		return error;
+	error = call_reply(call, SFTP_OP_SETSTAT, SFTP_STATUS, NULL);
+	return error ? diagnose_resize(file, call, error, attrs) : 0;
+}
+
+int sftp_fsync(struct sftp_file *file)
+{
+	AUTO_BODY body = {0};
+	AUTO_CALL call = NULL;
+	int error;
+
+	if (!(sftp_conn_extensions(file->conn) & SFTP_EXT_FSYNC))
+		return -EOPNOTSUPP;
+	wire_buf_init(&body);
+	client_put_extension(&body, SFTP_EXT_FSYNC);
+	wire_put_bytes(&body, file->handle.data, file->handle.size);
+	error = call_start(file->conn, SFTP_EXTENDED, &body, &call);
+	if (error)
+		return error;
+	error = call_reply(call, SFTP_OP_FSYNC, SFTP_STATUS, NULL);
+	return error ? diagnose_store(file, call, error, 0) : 0;
+}
+
+/* ---- copying on the server -------------------------------------------------------------------- */
+
+static bool overlap(uint64_t a, uint64_t b, uint64_t size)
+{
+	return a < b ? b - a < size : a - b < size;
+}
+
+/* On the wire a size of 0 means "to the end of the file", which nobody has asked for. */
+int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_file *to,
+                   uint64_t to_offset, uint64_t size)
+{
+	AUTO_BODY body = {0};
+	AUTO_CALL call = NULL;
+	int error;
+
+	if (from->conn != to->conn)
+		return -EXDEV;
+	if (!(sftp_conn_extensions(from->conn) & SFTP_EXT_COPY_DATA))
+		return -EOPNOTSUPP;
+	if (from == to && overlap(from_offset, to_offset, size))
+		return -EINVAL;
+	if (size == 0)
+		return 0;
+	wire_buf_init(&body);
+	client_put_extension(&body, SFTP_EXT_COPY_DATA);
+	wire_put_bytes(&body, from->handle.data, from->handle.size);
+	wire_put_u64(&body, from_offset);
+	wire_put_u64(&body, size);
+	wire_put_bytes(&body, to->handle.data, to->handle.size);
+	wire_put_u64(&body, to_offset);
+	error = call_start(from->conn, SFTP_EXTENDED, &body, &call);
+	if (error)
+		return error;
+	error = call_reply(call, SFTP_OP_COPY, SFTP_STATUS, NULL);
+	return error ? diagnose_store(to, call, error, size) : 0;
+}

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A private sshd: own keys, own configuration, own port, nothing of the machine's.
+
+The listening socket is ours (port 0: the kernel picks a free one, so there is no race for it), and
+each connection gets an `sshd -i` of its own, as inetd would start it. So the server can be refused,
+killed, frozen and brought back on the same port, and no other sshd is touched.
+
+Run as a program it serves until its standard input ends:  sshd.py FOLDER
+"""
+
+import contextlib
+import getpass
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+if __package__:
+    from . import processes
+else:
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    from lib import processes
+
+SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server",
+                "/usr/lib/ssh/sftp-server", "/usr/libexec/sftp-server")
+SSHDS = ("/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd")
+
+# The name under which tests mount: ssh_config maps it to the loopback and the port.
+HOST = "testhost"
+
+
+def find(paths):
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
+
+
+def sftp_server():
+    """The path of OpenSSH's sftp-server, or None."""
+    return find(SFTP_SERVERS)
+
+
+def sshd_program():
+    return find(SSHDS)
+
+
+def write_fake_ssh(folder, name="fake-ssh", server_options=""):
+    """The two-line script that is ssh and server in one: whatever it is asked, it execs sftp-server."""
+    path = pathlib.Path(folder) / name
+    path.write_text(f"#!/bin/sh\nexec {sftp_server()} {server_options}\n")
+    path.chmod(0o755)
+    return path
+
+
+def root_is_locked():
+    """Whether root's password field says so: sshd then refuses keys too, unless PAM decides."""
+    try:
+        lines = pathlib.Path("/etc/shadow").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("root:!") for line in lines)
+
+
+def bound_socket(port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
+class Sshd:
+    """One private server. `start()` before use, `stop()` at the end; `folder` holds all its files."""
+
+    def __init__(self, folder, subsystem=None, extra=()):
+        self.folder = pathlib.Path(folder)
+        self.log = self.folder / "sshd.log"
+        self.ssh_config = self.folder / "ssh_config"
+        self.known_hosts = self.folder / "known_hosts"
+        self.user_key = self.folder / "user_key"
+        self.user = getpass.getuser()
+        self.subsystem = subsystem or sftp_server()
+        self.extra = tuple(extra)
+        self.mark = processes.new_mark()
+        self.port = None
+        self._place = None  # bound, never listening: keeps the port ours while we refuse
+        self._listener = None
+        self._thread = None
+        self._lock = threading.Lock()
+        self._children = []  # protected by _lock
+
+    # ---- files ------------------------------------------------------------------------------------
+
+    def _make_key(self, path):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f",
+                        str(path)], check=True, stdin=subprocess.DEVNULL)
+
+    def _write_files(self):
+        host_key = self.folder / "host_key"
+        self._make_key(host_key)
+        self._make_key(self.user_key)
+        (self.folder / "authorized_keys").write_bytes(
+            self.user_key.with_suffix(".pub").read_bytes())
+        self.known_hosts.write_text(f"{HOST} {host_key.with_suffix('.pub').read_text()}")
+        pam = os.geteuid() == 0 and root_is_locked()
+        (self.folder / "sshd_config").write_text("\n".join([
+            f"HostKey {host_key}",
+            f"AuthorizedKeysFile {self.folder / 'authorized_keys'}",
+            f"PidFile {self.folder / 'pid'}",
+            f"Subsystem sftp {self.subsystem}",
+            f"UsePAM {'yes' if pam else 'no'}",
+            "StrictModes no",
+            "PermitRootLogin yes",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+            "UseDNS no",
+            "PrintMotd no",
+            "LogLevel VERBOSE",
+            "AllowTcpForwarding no",
+            *self.extra]) + "\n")
+
+    def _write_ssh_config(self):
+        self.ssh_config.write_text("\n".join([
+            f"Host {HOST}",
+            "  HostName 127.0.0.1",
+            f"  Port {self.port}",
+            "Host *",
+            f"  HostKeyAlias {HOST}",
+            f"  User {self.user}",
+            f"  IdentityFile {self.user_key}",
+            "  IdentitiesOnly yes",
+            "  IdentityAgent none",
+            f"  UserKnownHostsFile {self.known_hosts}",
+            "  GlobalKnownHostsFile /dev/null",
+            "  UpdateHostKeys no",
+            "  StrictHostKeyChecking yes",
+            "  BatchMode yes",
+            "  ControlPath none"]) + "\n")
+
+    # ---- life -------------------------------------------------------------------------------------
+
+    def start(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            # sshd's own demand, normally met by its service.
+            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+        self._write_files()
+        self.accept()
+        self._write_ssh_config()
+        return self
+
+    def accept(self):
+        """Listens; after refuse() on the same port as before."""
+        if self._place is None:
+            self._place = bound_socket(0)
+            self.port = self._place.getsockname()[1]
+        self._listener = bound_socket(self.port)
+        self._listener.listen(64)
+        self._thread = threading.Thread(target=self._serve, args=(self._listener,), daemon=True)
+        self._thread.start()
+
+    def refuse(self):
+        """Stops listening: new connections are refused, those that are there go on."""
+        if self._listener is not None:
+            # A shutdown wakes the thread in accept(), a close alone does not.
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._thread.join()
+            self._listener = None
+
+    def kill(self):
+        """Kills every connection's processes at once, as a crash of the server would."""
+        for pid in self.processes():
+            processes.signal_quietly(pid, signal.SIGKILL)
+        with self._lock:
+            children, self._children = self._children, []
+        for child in children:
+            child.wait()
+
+    def stop(self):
+        self.refuse()
+        self.kill()
+        if self._place is not None:
+            self._place.close()
+            self._place = None
+
+    def processes(self, name=None):
+        """The pids of the living connections' processes; of those called `name` only, if given."""
+        with self._lock:
+            self._children = [child for child in self._children if child.poll() is None]
+            pids = [child.pid for child in self._children]
+        everyone = pids + [pid for top in pids for pid in processes.children_of(top)]
+        return [pid for pid in everyone if name is None or processes.name_of(pid) == name]
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Stops every sftp-server of this sshd: the link stands, nothing is answered."""
+        pids = self.processes("sftp-server")
+        assert pids, "there is no sftp-server to freeze"
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield pids
+        finally:
+            for pid in pids:
+                processes.signal_quietly(pid, signal.SIGCONT)
+
+    def _serve(self, listener):
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client, open(self.log, "ab") as log:
+                child = subprocess.Popen(
+                    [sshd_program(), "-i", "-e", "-f", str(self.folder / "sshd_config")],
+                    stdin=client, stdout=client, stderr=log, cwd="/", start_new_session=True,
+                    env={**os.environ, processes.MARK: self.mark})
+            with self._lock:
+                self._children.append(child)
+
+    # ---- use --------------------------------------------------------------------------------------
+
+    @property
+    def options(self):
+        """What sshfs and ssh need on their command lines to come here."""
+        return ["-F", str(self.ssh_config)]
+
+    def source(self, path=""):
+        return f"{HOST}:{path}"
+
+
+def main():
+    server = Sshd(sys.argv[1]).start()
+    print(server.port, flush=True)
+    try:
+        sys.stdin.read()
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
