@@ -530,7 +530,37 @@ void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, co
 
 void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, const char *name)
 {
+	LOCK_SCOPE(&cache->lock);
 	stamps_note(&cache->stamps, dir, name);
+}
+
+/* True when nothing has happened to the name since the ticket was taken. */
+static bool is_untouched(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
+			 const char *name)
+{
+	return stamps_last(&cache->stamps, dir, name) <= ticket.moment;
+}
+
+struct cache_ticket cache_end_create(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
+				     const char *name)
+{
+	bool untouched;
+
+	LOCK_SCOPE(&cache->lock);
+	untouched = is_untouched(cache, ticket, dir, name);
+	forget_name_locked(cache, dir, name);
+	return untouched ? cache_take_ticket(cache) : ticket;
+}
+
+struct cache_ticket cache_end_change(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
+				     const char *name)
+{
+	bool untouched;
+
+	LOCK_SCOPE(&cache->lock);
+	untouched = is_untouched(cache, ticket, dir, name);
+	stamps_note(&cache->stamps, dir, name);
+	return untouched ? cache_take_ticket(cache) : ticket;
 }
 
 void cache_on_reconnect(struct cache *cache)

@@ -104,6 +104,15 @@ void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, co
 		     uint64_t new_dir, const char *new_name);
 /* setattr, write, truncate, copy into: attributes change, the name does not. */
 void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, const char *name);
+/*
+ * cache_on_create() and cache_on_change() with CACHE_ENDED, for a reply that came with attributes asked for
+ * behind the change: `ticket`, taken after CACHE_BEGINS, comes back renewed, so that they can be put,
+ * unless something else has happened to the name since it was taken.
+ */
+struct cache_ticket cache_end_create(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
+				     const char *name);
+struct cache_ticket cache_end_change(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
+				     const char *name);
 /* The connection was lost and is back, or the user asks: all is forgotten, all tickets are void. */
 void cache_on_reconnect(struct cache *cache);
 /* The server turned out to differ from what was known of this name (and of what is below `id`). */

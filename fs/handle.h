@@ -2,9 +2,10 @@
 /*
  * An open file: the server's handle, and what is still on its way to the server (write-behind).
  *
- * Writes are handed to the connection and not waited for; their first error is kept and reported once
- * by the next handle_drain() (flush, fsync, close, and truncate, stat or read of the same file, which
- * must see the written data). Bytes on their way are bounded per handle.
+ * Writes are handed to the connection and not waited for; their first error is kept until flush or
+ * fsync reports it (handle_drain() with take_error). Stat, truncate and read of the same file wait for
+ * them, too, since they must see the written data, but leave the error for its owner. Bytes on their way
+ * are bounded per handle.
  *
  * Handles are reference counted and listed by node, so that an unlinked file can still be stat'ed and
  * truncated, and so that all writers of a file can be drained.
@@ -25,7 +26,7 @@ void handle_table_free(struct handle_table *table);
 
 /* Takes over the reference to `file`. `open_flags` are open(2)'s. One reference, in the table. */
 struct handle *handle_new(struct handle_table *table, uint64_t node, struct sftp_file *file,
-			  int open_flags);
+                          int open_flags);
 struct handle *handle_ref(struct handle *handle);
 void handle_unref(struct handle *handle); /* accepts NULL */
 /* RELEASE: out of the table, then unref. */
@@ -35,14 +36,22 @@ struct sftp_file *handle_file(struct handle *handle); /* borrowed */
 uint64_t handle_node(const struct handle *handle);
 int handle_open_flags(const struct handle *handle);
 
+/* At most so many bytes of a handle are on their way. */
+#define HANDLE_IN_FLIGHT_MAX (8 * (size_t)1024 * 1024)
+
 /*
- * Write-behind of `size` bytes. Waits while too many bytes are on their way. Returns 0 or -errno: of
- * this write where it is known at once, else of an earlier one of the handle that nobody has been told.
+ * Write-behind of `size` bytes. Waits while HANDLE_IN_FLIGHT_MAX bytes are on their way, and for the
+ * reply once a write of this handle has failed: then each write tells its own error. `written(data,
+ * node)` is called when the server has answered, before the bytes stop counting as on their way; on any
+ * thread, possibly before this returns; not when nothing was sent.
+ * Returns 0, or -errno: of this write, or of an earlier one that flush and fsync have not reported yet
+ * (they still will). -EINTR: cancelled, nothing was sent.
  */
-int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset);
+int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
+                 void (*written)(void *data, uint64_t node), void *data);
 /*
  * Waits until nothing is on its way. With `take_error` returns the first error of the handle's writes
- * that nobody has been told yet and forgets it; else 0. -EINTR: cancelled.
+ * that has not been reported yet and forgets it; else 0. -EINTR: cancelled; the error is kept.
  */
 int handle_drain(struct handle *handle, bool take_error);
 /* Waits for all handles of a node, errors kept for their owners. 0 or -EINTR. */
@@ -53,8 +62,6 @@ int handle_drain_node(struct handle_table *table, uint64_t node);
  * stale ones (their connection is gone) never.
  */
 struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable);
-/* The largest end of a write by any of the node's open handles, bytes; 0: none. */
-uint64_t handle_written_end(struct handle_table *table, uint64_t node);
 /* Open handles of all nodes. */
 unsigned int handle_count(struct handle_table *table);
 

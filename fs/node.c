@@ -37,6 +37,9 @@ struct node {
 	uint64_t lookups;    /* what the kernel holds */
 	unsigned int children, refs;
 	uint32_t type;
+	bool has_contents; /* the two below are noted */
+	uint64_t contents_size;
+	int64_t contents_mtime;
 };
 
 struct node_table {
@@ -407,6 +410,21 @@ void node_set_type(struct node_table *table, uint64_t id, uint32_t type)
 
 	if (node && !node->type)
 		node->type = type & S_IFMT;
+}
+
+bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+	bool same;
+
+	if (!node)
+		return false;
+	same = node->has_contents && node->contents_size == size && node->contents_mtime == mtime;
+	node->has_contents = true;
+	node->contents_size = size;
+	node->contents_mtime = mtime;
+	return same;
 }
 
 uint32_t node_type(struct node_table *table, uint64_t id)

@@ -68,6 +68,12 @@ void node_share_ino(struct node_table *table, uint64_t id, uint64_t other);
 void node_set_type(struct node_table *table, uint64_t id, uint32_t type);
 uint32_t node_type(struct node_table *table, uint64_t id);
 
+/*
+ * Notes the size and mtime under which a node's contents were opened. True when they are those noted
+ * before, so that pages the kernel has kept may still be right. False for an unknown node.
+ */
+bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
+
 /* The name is gone on the server: its node, if any, becomes unlinked. */
 void node_remove(struct node_table *table, uint64_t dir, const char *name);
 /* The name was renamed; whatever had the new name becomes unlinked. */

@@ -55,6 +55,15 @@ void request_end_link(struct request *request, int error, const char *target);
 void request_end_statfs(struct request *request, int error, const struct statvfs *statvfs);
 void request_end_lseek(struct request *request, off_t offset_or_error);
 
+/*
+ * The errno of a use of an open file: a lost connection is EIO there (compat.md 2.13), now and for every
+ * later use of the same descriptor.
+ */
+static inline int request_io_error(int error)
+{
+	return error == -ENOTCONN ? -EIO : error;
+}
+
 /* ---- shared by the flows ---------------------------------------------------------------------- */
 
 /* convert.c: server and cache attributes to struct stat as it is shown: uid=, gid=, umask= applied. */

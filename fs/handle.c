@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * See handle.h. What is on its way to the server is counted per handle; the reply counts it down on a
+ * thread of the client.
+ *
+ * The race that shaped it: the last reply comes while the handle is released. Each write on its way
+ * therefore holds a reference to its handle.
+ */
+#include "handle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+
+#include "cancel.h"
+#include "lock.h"
+#include "util.h"
+
+struct handle {
+	gint refs;              /* atomic */
+	uint64_t node;          /* set once */
+	struct sftp_file *file; /* set once; owned */
+	int open_flags;         /* set once */
+
+	pthread_mutex_t lock;
+	pthread_cond_t answered; /* something on its way has been answered */
+	size_t in_flight;        /* bytes on their way; protected by lock */
+	int error;               /* first one not reported yet, negative; protected by lock */
+	bool failed;             /* a write has failed: each one is waited for; protected by lock */
+};
+
+struct handle_table {
+	pthread_mutex_t lock;
+	GHashTable *by_node; /* node id -> GPtrArray of struct handle; protected by lock */
+	unsigned int count;  /* protected by lock */
+};
+
+/* ---- the table ---------------------------------------------------------------------------------- */
+
+struct handle_table *handle_table_new(void)
+{
+	struct handle_table *table = g_new0(struct handle_table, 1);
+
+	pthread_mutex_init(&table->lock, NULL);
+	table->by_node = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+	                                       (GDestroyNotify)g_ptr_array_unref);
+	return table;
+}
+
+void handle_table_free(struct handle_table *table)
+{
+	if (!table)
+		return;
+	g_hash_table_unref(table->by_node);
+	pthread_mutex_destroy(&table->lock);
+	g_free(table);
+}
+
+static void table_add(struct handle_table *table, struct handle *handle)
+{
+	GPtrArray *handles;
+
+	LOCK_SCOPE(&table->lock);
+	handles = g_hash_table_lookup(table->by_node, &handle->node);
+	if (!handles) {
+		handles = g_ptr_array_new();
+		g_hash_table_insert(table->by_node, g_memdup2(&handle->node, sizeof(uint64_t)),
+		                    handles);
+	}
+	g_ptr_array_add(handles, handle);
+	table->count++;
+}
+
+static void table_remove(struct handle_table *table, struct handle *handle)
+{
+	GPtrArray *handles;
+
+	LOCK_SCOPE(&table->lock);
+	handles = g_hash_table_lookup(table->by_node, &handle->node);
+	g_ptr_array_remove_fast(handles, handle);
+	if (handles->len == 0)
+		g_hash_table_remove(table->by_node, &handle->node);
+	table->count--;
+}
+
+unsigned int handle_count(struct handle_table *table)
+{
+	LOCK_SCOPE(&table->lock);
+	return table->count;
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+struct handle *handle_new(struct handle_table *table, uint64_t node, struct sftp_file *file,
+                          int open_flags)
+{
+	struct handle *handle = g_new0(struct handle, 1);
+
+	handle->refs = 1;
+	handle->node = node;
+	handle->file = file;
+	handle->open_flags = open_flags;
+	pthread_mutex_init(&handle->lock, NULL);
+	lock_cond_init(&handle->answered);
+	table_add(table, handle);
+	return handle;
+}
+
+struct handle *handle_ref(struct handle *handle)
+{
+	g_atomic_int_inc(&handle->refs);
+	return handle;
+}
+
+void handle_unref(struct handle *handle)
+{
+	if (!handle || !g_atomic_int_dec_and_test(&handle->refs))
+		return;
+	sftp_file_unref(handle->file);
+	pthread_cond_destroy(&handle->answered);
+	pthread_mutex_destroy(&handle->lock);
+	g_free(handle);
+}
+
+void handle_release(struct handle_table *table, struct handle *handle)
+{
+	table_remove(table, handle);
+	handle_unref(handle);
+}
+
+struct sftp_file *handle_file(struct handle *handle)
+{
+	return handle->file;
+}
+
+uint64_t handle_node(const struct handle *handle)
+{
+	return handle->node;
+}
+
+int handle_open_flags(const struct handle *handle)
+{
+	return handle->open_flags;
+}
+
+/* ---- write-behind ------------------------------------------------------------------------------- */
+
+/* One handle_write() that is on its way. */
+struct flight {
+	struct handle *handle; /* a reference */
+	size_t size;
+	void (*written)(void *data, uint64_t node);
+	void *data;
+};
+
+static void land(struct handle *handle, size_t size, int error)
+{
+	LOCK_SCOPE(&handle->lock);
+	handle->in_flight -= size;
+	if (error && !handle->error)
+		handle->error = error;
+	if (error)
+		handle->failed = true;
+	pthread_cond_broadcast(&handle->answered);
+}
+
+static void on_answered(void *data, int error)
+{
+	struct flight *flight = data;
+
+	flight->written(flight->data, flight->handle->node);
+	land(flight->handle, flight->size, error);
+	handle_unref(flight->handle);
+	g_free(flight);
+}
+
+/* Waits until at most `limit` bytes are on their way: 0, or -EINTR. */
+static int await_in_flight(struct handle *handle, size_t limit)
+{
+	int error = 0;
+
+	cancel_begin_wait(&handle->lock, &handle->answered);
+	pthread_mutex_lock(&handle->lock);
+	while (handle->in_flight > limit && !cancel_is_raised())
+		pthread_cond_wait(&handle->answered, &handle->lock);
+	if (handle->in_flight > limit)
+		error = -EINTR;
+	pthread_mutex_unlock(&handle->lock);
+	cancel_end_wait();
+	return error;
+}
+
+/* Hands the bytes over; they count as on their way from here on. */
+static int take_off(struct handle *handle, const void *buf, size_t size, uint64_t offset,
+                    void (*written)(void *data, uint64_t node), void *data)
+{
+	struct flight *flight = g_new(struct flight, 1);
+	int error;
+
+	*flight = (struct flight){handle_ref(handle), size, written, data};
+	pthread_mutex_lock(&handle->lock);
+	handle->in_flight += size;
+	pthread_mutex_unlock(&handle->lock);
+	error = sftp_write_async(handle->file, buf, size, offset, on_answered, flight);
+	if (error) {
+		land(handle, size, error == -EINTR ? 0 : error);
+		handle_unref(handle);
+		g_free(flight);
+	}
+	return error;
+}
+
+static bool has_failed(struct handle *handle)
+{
+	LOCK_SCOPE(&handle->lock);
+	return handle->failed;
+}
+
+/* The first error that flush has not reported yet; it stays for flush. */
+static int pending_error(struct handle *handle)
+{
+	LOCK_SCOPE(&handle->lock);
+	return handle->error;
+}
+
+int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
+                 void (*written)(void *data, uint64_t node), void *data)
+{
+	int error = await_in_flight(handle, HANDLE_IN_FLIGHT_MAX - MIN(size, HANDLE_IN_FLIGHT_MAX));
+
+	if (!error)
+		error = pending_error(handle);
+	if (!error)
+		error = take_off(handle, buf, size, offset, written, data);
+	if (!error && has_failed(handle)) {
+		error = await_in_flight(handle, 0);
+		if (!error)
+			error = pending_error(handle);
+	}
+	return error;
+}
+
+int handle_drain(struct handle *handle, bool take_error)
+{
+	int error = await_in_flight(handle, 0);
+
+	if (error || !take_error)
+		return error;
+	LOCK_SCOPE(&handle->lock);
+	error = handle->error;
+	handle->error = 0;
+	return error;
+}
+
+/* ---- by node ------------------------------------------------------------------------------------ */
+
+static bool is_writable(const struct handle *handle)
+{
+	return (handle->open_flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* The handles of a node that may have something on its way, referenced; NULL when there are none. */
+static GPtrArray *writers_of(struct handle_table *table, uint64_t node)
+{
+	GPtrArray *writers = NULL;
+	GPtrArray *handles;
+
+	LOCK_SCOPE(&table->lock);
+	handles = g_hash_table_lookup(table->by_node, &node);
+	for (unsigned int i = 0; handles && i < handles->len; i++) {
+		struct handle *handle = g_ptr_array_index(handles, i);
+
+		if (!is_writable(handle))
+			continue;
+		if (!writers)
+			writers = g_ptr_array_new_with_free_func((GDestroyNotify)handle_unref);
+		g_ptr_array_add(writers, handle_ref(handle));
+	}
+	return writers;
+}
+
+int handle_drain_node(struct handle_table *table, uint64_t node)
+{
+	g_autoptr(GPtrArray) writers = writers_of(table, node);
+	int error = 0;
+
+	for (unsigned int i = 0; writers && i < writers->len && !error; i++)
+		error = handle_drain(g_ptr_array_index(writers, i), false);
+	return error;
+}
+
+struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable)
+{
+	GPtrArray *handles;
+
+	LOCK_SCOPE(&table->lock);
+	handles = g_hash_table_lookup(table->by_node, &node);
+	for (unsigned int i = 0; handles && i < handles->len; i++) {
+		struct handle *handle = g_ptr_array_index(handles, i);
+
+		if (writable && !is_writable(handle))
+			continue;
+		if (!sftp_file_is_stale(handle->file))
+			return handle_ref(handle);
+	}
+	return NULL;
+}

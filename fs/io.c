@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The data of open files: read, write, seek for data and holes, copy on the server.
+ *
+ * A read waits for the writes of the same file that are on their way, whichever descriptor they came
+ * from, so that one's own data is seen. A write is handed over and not waited for (handle.h), except
+ * with -o sshfs_sync.
+ */
+#include <unistd.h>
+
+#include "request.h"
+#include "util.h"
+
+/* Bytes of one copy on the server, which answers nothing else on that connection meanwhile. */
+#define COPY_MAX (64 * MIB)
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+/* One buffer a thread, as large as the largest read so far. */
+static void *read_buffer(size_t size)
+{
+	static GPrivate kept = G_PRIVATE_INIT((GDestroyNotify)g_byte_array_unref);
+	GByteArray *buffer = g_private_get(&kept);
+
+	if (!buffer) {
+		buffer = g_byte_array_new();
+		g_private_set(&kept, buffer);
+	}
+	if (buffer->len < size)
+		g_byte_array_set_size(buffer, (guint)size);
+	return buffer->data;
+}
+
+static ssize_t read_work(struct fs *fs, struct handle *handle, void *buf, size_t size, off_t offset)
+{
+	ssize_t result = handle_drain_node(fs->handles, handle_node(handle));
+
+	if (result == 0)
+		result = sftp_read(handle_file(handle), buf, size, (uint64_t)offset);
+	return result < 0 ? request_io_error((int)result) : result;
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
+{
+	struct request request;
+	void *buf = read_buffer(size);
+
+	request_begin(&request, req);
+	request_end_buf(&request, read_work(request.fs, handle_of(fi), buf, size, offset), buf);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------ */
+
+/* The attributes of the node change. */
+static void note_change(struct fs *fs, enum cache_when when, uint64_t node)
+{
+	g_autofree char *name = NULL;
+	uint64_t dir;
+
+	if (lookup_place(fs, node, &dir, &name))
+		cache_on_change(fs->cache, when, dir, name);
+}
+
+static void on_written(void *data, uint64_t node)
+{
+	note_change(data, CACHE_ENDED, node);
+}
+
+static ssize_t write_work(struct fs *fs, struct handle *handle, const void *buf, size_t size,
+                          off_t offset)
+{
+	int error;
+
+	note_change(fs, CACHE_BEGINS, handle_node(handle));
+	error = handle_write(handle, buf, size, (uint64_t)offset, on_written, fs);
+	if (!error && fs->settings.sync_write)
+		error = handle_drain(handle, true);
+	return error ? request_io_error(error) : (ssize_t)size;
+}
+
+/* The bytes in memory, as they are or (from a pipe) read into the thread's buffer. -errno. */
+static ssize_t gather(struct fuse_bufvec *bufs, const void **ret_bytes)
+{
+	size_t size = fuse_buf_size(bufs);
+	struct fuse_bufvec flat = FUSE_BUFVEC_INIT(size);
+
+	if (bufs->count == 1 && !(bufs->buf[0].flags & FUSE_BUF_IS_FD)) {
+		*ret_bytes = (const char *)bufs->buf[0].mem + bufs->off;
+		return (ssize_t)(size - bufs->off);
+	}
+	flat.buf[0].mem = read_buffer(size);
+	*ret_bytes = flat.buf[0].mem;
+	return fuse_buf_copy(&flat, bufs, 0);
+}
+
+static void op_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *bufs, off_t offset,
+                         struct fuse_file_info *fi)
+{
+	struct request request;
+	const void *bytes;
+	ssize_t size = gather(bufs, &bytes);
+
+	request_begin(&request, req);
+	if (size >= 0)
+		size = write_work(request.fs, handle_of(fi), bytes, (size_t)size, offset);
+	request_end_write(&request, size);
+}
+
+/* ---- data and holes ----------------------------------------------------------------------------- */
+
+/* SFTP knows no holes: a file is data from its first to its last byte, and a hole behind it. */
+static off_t lseek_work(struct fs *fs, uint64_t node, off_t offset, int whence)
+{
+	struct cache_attr attr;
+	uint64_t left_ns;
+	int error;
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	error = attr_get(fs, node, &attr, &left_ns);
+	if (error)
+		return error;
+	if (offset < 0 || (uint64_t)offset >= attr.size)
+		return -ENXIO;
+	return whence == SEEK_DATA ? offset : (off_t)attr.size;
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
+                     struct fuse_file_info *fi)
+{
+	struct request request;
+
+	request_begin(&request, req);
+	request_end_lseek(&request, lseek_work(request.fs, node, offset, whence));
+}
+
+/* ---- copying on the server ---------------------------------------------------------------------- */
+
+/* The server does not say how much it has copied: no more is asked for than there is. */
+static int clamp_to_source(struct sftp_file *source, off_t offset, size_t *size)
+{
+	struct sftp_attrs attrs;
+	int error = sftp_fstat(source, &attrs);
+
+	if (error)
+		return error;
+	*size = MIN(*size, COPY_MAX);
+	*size = (uint64_t)offset >= attrs.size ? 0 : MIN(*size, attrs.size - (uint64_t)offset);
+	return 0;
+}
+
+static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, struct handle *to,
+                         off_t to_offset, size_t size)
+{
+	int error;
+
+	if (!(sftp_client_extensions(fs->client) & SFTP_EXT_COPY_DATA))
+		return -ENOSYS;
+	error = handle_drain_node(fs->handles, handle_node(from));
+	if (!error)
+		error = handle_drain_node(fs->handles, handle_node(to));
+	if (!error)
+		error = clamp_to_source(handle_file(from), from_offset, &size);
+	if (error || size == 0)
+		return request_io_error(error);
+	note_change(fs, CACHE_BEGINS, handle_node(to));
+	error = sftp_copy_data(handle_file(from), (uint64_t)from_offset, handle_file(to),
+	                       (uint64_t)to_offset, size);
+	note_change(fs, CACHE_ENDED, handle_node(to));
+	return error ? request_io_error(error) : (ssize_t)size;
+}
+
+/* EXDEV and EOPNOTSUPP make the kernel copy through here, by read and write. */
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t from_node, off_t from_offset,
+                               struct fuse_file_info *from, fuse_ino_t to_node, off_t to_offset,
+                               struct fuse_file_info *to, size_t size, int flags)
+{
+	struct request request;
+
+	request_begin(&request, req);
+	request_end_write(&request, copy_work(request.fs, handle_of(from), from_offset,
+	                                      handle_of(to), to_offset, size));
+}
+
+void io_add_ops(struct fuse_lowlevel_ops *ops)
+{
+	ops->read = op_read;
+	ops->write_buf = op_write_buf;
+	ops->lseek = op_lseek;
+	ops->copy_file_range = op_copy_file_range;
+}

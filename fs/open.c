@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Opening, creating, flushing and releasing files.
+ *
+ * OPEN and LSTAT go out together: one round trip tells both the handle and whether what the kernel keeps
+ * of the file is still right. Data is on the server when close(2) or fsync(2) returns, and the first
+ * error of what was written behind is returned there.
+ *
+ * An open file is a handle on one connection. When that is lost the file is stale: every use ends with
+ * EIO (compat.md 2.13), and opening it again helps.
+ */
+#include <fcntl.h>
+
+#include "log.h"
+#include "request.h"
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static uint32_t sftp_flags(int flags)
+{
+	uint32_t result = 0;
+
+	switch (flags & O_ACCMODE) {
+	case O_RDONLY:
+		result = SFTP_OPEN_READ;
+		break;
+	case O_WRONLY:
+		result = SFTP_OPEN_WRITE;
+		break;
+	default:
+		result = SFTP_OPEN_READ | SFTP_OPEN_WRITE;
+		break;
+	}
+	if (flags & O_APPEND)
+		result |= SFTP_OPEN_APPEND;
+	if (flags & O_TRUNC)
+		result |= SFTP_OPEN_TRUNC;
+	if (flags & O_CREAT)
+		result |= SFTP_OPEN_CREAT;
+	if (flags & O_EXCL)
+		result |= SFTP_OPEN_EXCL;
+	return result;
+}
+
+struct opened {
+	struct sftp_file *file;
+	struct sftp_attrs attrs;
+};
+
+static int open_once(struct fs *fs, const char *path, uint32_t flags, mode_t mode,
+                     struct opened *ret_opened)
+{
+	int attrs_error = 0;
+	int error = sftp_open(fs->client, path, flags, mode, fs->settings.follow_symlinks,
+	                      &ret_opened->file, &ret_opened->attrs, &attrs_error);
+
+	if (!error && attrs_error) {
+		sftp_file_unref(ret_opened->file);
+		error = attrs_error;
+	}
+	return error;
+}
+
+/* What a server says that does not know APPEND. */
+static bool refuses_append(int error)
+{
+	return error == -EOPNOTSUPP || error == -EPERM || error == -EINVAL || error == -EBADMSG;
+}
+
+/* Without the server's help appending still works: the kernel sends each write to the known end. */
+static int open_path(struct fs *fs, const char *path, int flags, mode_t mode,
+                     struct opened *ret_opened)
+{
+	uint32_t wanted = sftp_flags(flags);
+	int error = open_once(fs, path, wanted, mode, ret_opened);
+
+	if (error && wanted & SFTP_OPEN_APPEND && refuses_append(error))
+		error = open_once(fs, path, wanted & ~SFTP_OPEN_APPEND, mode, ret_opened);
+	return error;
+}
+
+/* Opens by the node's path, again if a folder above was renamed meanwhile. */
+static int open_node(struct fs *fs, uint64_t node, int flags, struct cache_ticket *ret_ticket,
+                     struct opened *ret_opened)
+{
+	for (;;) {
+		g_autofree char *path = NULL;
+		int error;
+
+		*ret_ticket = cache_take_ticket(fs->cache);
+		path = node_path(fs->nodes, node);
+		if (!path)
+			return -ESTALE;
+		error = open_path(fs, path, flags, 0, ret_opened);
+		if (!lookup_node_was_moved(fs, error, node, path))
+			return error;
+	}
+}
+
+/* How the kernel shall treat the open file. */
+static void set_modes(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs,
+                      struct fuse_file_info *fi)
+{
+	bool same = node_note_contents(fs->nodes, node, attrs->size, attrs->mtime);
+
+	fi->direct_io = fs->settings.direct_io;
+	fi->parallel_direct_writes = fi->direct_io;
+	fi->keep_cache = fs->settings.kernel_cache || (fs->settings.auto_cache && same);
+	fi->noflush = fs->settings.no_rofd_flush && (fi->flags & O_ACCMODE) == O_RDONLY;
+}
+
+static void keep_handle(struct fs *fs, uint64_t node, const struct opened *opened,
+                        struct fuse_file_info *fi)
+{
+	node_ref(fs->nodes, node);
+	fi->fh = (uintptr_t)handle_new(fs->handles, node, opened->file, fi->flags);
+	set_modes(fs, node, &opened->attrs, fi);
+}
+
+static void drop_handle(struct fs *fs, struct handle *handle)
+{
+	uint64_t node = handle_node(handle);
+
+	handle_release(fs->handles, handle);
+	node_unref(fs->nodes, node);
+}
+
+static void put_attrs(struct fs *fs, struct cache_ticket ticket, uint64_t node, uint64_t dir,
+                      const char *name, const struct sftp_attrs *attrs)
+{
+	struct cache_attr attr;
+
+	convert_attrs_to_cache(attrs, &attr);
+	cache_put_name(fs->cache, ticket, dir, name, node, &attr);
+}
+
+static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	g_autofree char *name = NULL;
+	struct cache_ticket ticket = {0};
+	struct opened opened;
+	uint64_t dir;
+	int error = handle_drain_node(fs->handles, node);
+
+	if (error)
+		return error;
+	if (!lookup_place(fs, node, &dir, &name))
+		return -ESTALE;
+	if (fi->flags & O_TRUNC)
+		cache_on_change(fs->cache, CACHE_BEGINS, dir, name);
+	error = open_node(fs, node, fi->flags & ~(O_CREAT | O_EXCL), &ticket, &opened);
+	if (fi->flags & O_TRUNC)
+		ticket = cache_end_change(fs->cache, ticket, dir, name);
+	if (error)
+		return error;
+	put_attrs(fs, ticket, node, dir, name, &opened.attrs);
+	keep_handle(fs, node, &opened, fi);
+	return 0;
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct request request;
+	struct fs *fs;
+	int error;
+
+	request_begin(&request, req);
+	fs = request.fs;
+	error = open_work(fs, node, fi);
+	if (!request_end_open(&request, error, fi))
+		drop_handle(fs, handle_of(fi));
+}
+
+/* ---- creating ----------------------------------------------------------------------------------- */
+
+static int create_path(struct fs *fs, uint64_t dir, const char *name, mode_t mode, int flags,
+                       struct cache_ticket *ret_ticket, struct opened *ret_opened)
+{
+	for (;;) {
+		g_autofree char *path = NULL;
+		int error;
+
+		path = node_child_path(fs->nodes, dir, name);
+		if (!path)
+			return -ENOENT;
+		cache_on_create(fs->cache, CACHE_BEGINS, dir, name);
+		*ret_ticket = cache_take_ticket(fs->cache);
+		error = open_path(fs, path, flags | O_CREAT, mode, ret_opened);
+		if (!lookup_was_moved(fs, error, dir, name, path))
+			return error;
+	}
+}
+
+static int create_work(struct fs *fs, uint64_t dir, const char *name, mode_t mode,
+                       struct fuse_file_info *fi, struct fuse_entry_param *ret_entry)
+{
+	struct cache_ticket ticket = {0};
+	struct opened opened;
+	int error;
+
+	error = create_path(fs, dir, name, mode, fi->flags, &ticket, &opened);
+	ticket = cache_end_create(fs->cache, ticket, dir, name);
+	if (error)
+		return error;
+	error = lookup_enter(fs, ticket, dir, name, &opened.attrs, ret_entry);
+	if (error) {
+		sftp_file_unref(opened.file);
+		return error;
+	}
+	keep_handle(fs, ret_entry->ino, &opened, fi);
+	return 0;
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+	struct fuse_entry_param entry;
+	struct request request;
+	struct fs *fs;
+	int error;
+
+	request_begin(&request, req);
+	fs = request.fs;
+	error = create_work(fs, dir, name, mode, fi, &entry);
+	if (!request_end_create(&request, error, &entry, fi))
+		drop_handle(fs, handle_of(fi));
+}
+
+/* ---- on the server when close(2) or fsync(2) returns -------------------------------------------- */
+
+static int flush_work(struct handle *handle)
+{
+	return request_io_error(handle_drain(handle, true));
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct request request;
+
+	request_begin(&request, req);
+	request_end(&request, flush_work(handle_of(fi)));
+}
+
+/* What a server says that cannot do it, or not for this kind of file. */
+static bool cannot_sync(int error)
+{
+	return error == -EOPNOTSUPP || error == -EBADMSG || error == -EPERM || error == -EACCES ||
+	       error == -EINVAL;
+}
+
+static int fsync_work(struct fs *fs, struct handle *handle)
+{
+	static gint told;
+	int error = handle_drain(handle, true);
+
+	if (error)
+		return request_io_error(error);
+	error = sftp_fsync(handle_file(handle));
+	if (!error || !cannot_sync(error))
+		return request_io_error(error);
+	if (error != -EOPNOTSUPP && g_atomic_int_compare_and_exchange(&told, 0, 1))
+		log_note("the server refuses fsync (%s): data is handed over to it, but whether it "
+		         "is on its disk is not known",
+		         g_strerror(-error));
+	return 0;
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	struct request request;
+
+	request_begin(&request, req);
+	request_end(&request, fsync_work(request.fs, handle_of(fi)));
+}
+
+/* Nobody hears of an error any more: it is logged. What is on its way keeps the handle. */
+static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct handle *handle = handle_of(fi);
+	struct request request;
+	int error;
+
+	request_begin(&request, req);
+	error = handle_drain(handle, true);
+	if (error && error != -EINTR) {
+		g_autofree char *path = node_path(request.fs->nodes, node);
+
+		log_error("written data of %s is lost: %s", path ? path : "a removed file",
+		          g_strerror(-error));
+	}
+	drop_handle(request.fs, handle);
+	request_end(&request, 0);
+}
+
+void open_add_ops(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = op_open;
+	ops->create = op_create;
+	ops->flush = op_flush;
+	ops->fsync = op_fsync;
+	ops->release = op_release;
+}
