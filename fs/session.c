@@ -214,13 +214,21 @@ static void unmount(struct fs *fs)
 	mountpoint_unmount(fs);
 }
 
-/* Returns false when something is stuck for good. */
-static bool let_workers_finish(struct fs *fs, struct workers *workers)
+/*
+ * What is being served, and what has been written and is on its way, may finish for a moment; then
+ * the client lets go of all that waits. Returns false when something is stuck for good.
+ */
+static bool finish(struct fs *fs, struct workers *workers)
 {
+	uint64_t end = clock_now_ns() + GRACE_NS;
 	bool finished = workers_stop(workers, GRACE_NS);
+	uint64_t now = clock_now_ns();
 
+	if (!handle_table_drain(fs->handles, end > now ? end - now : 0))
+		log_error("data that was written is not on the server: it did not answer in time");
 	sftp_client_shutdown(fs->client);
-	return finished || workers_stop(workers, AFTER_NS);
+	return (finished || workers_stop(workers, AFTER_NS)) &&
+	       handle_table_drain(fs->handles, AFTER_NS);
 }
 
 static enum fs_ending serve_until_end(struct fs *fs, struct workers *workers)
@@ -242,7 +250,7 @@ enum fs_ending fs_serve(struct fs *fs)
 	struct workers *workers = workers_new(fs->session, threads, on_worker_left, fs);
 	enum fs_ending ending = serve_until_end(fs, workers);
 
-	if (!let_workers_finish(fs, workers)) {
+	if (!finish(fs, workers)) {
 		unmount(fs);
 		log_error("a request does not come to its end; leaving without it");
 		_exit(EXIT_FAILURE);
