@@ -131,8 +131,10 @@ static int run(struct program *program)
 	if (fs_check_mountpoint(options->mountpoint, &why) != 0)
 		return say_why(why);
 	error = options->foreground ? 0 : daemon_fork();
+	if (!error)
+		error = fs_take_signals();
 	if (error)
-		return say_why(g_strdup_printf("cannot fork: %s", g_strerror(-error)));
+		return say_why(g_strdup_printf("cannot start: %s", g_strerror(-error)));
 	if (connect_server(program, &why) != 0 || mount_fs(program, &why) != 0)
 		return say_why(why);
 	return serve(program);

@@ -23,8 +23,6 @@ struct ending {
 	pthread_cond_t asked_cond;
 	bool asked;         /* protected by lock */
 	enum fs_ending why; /* once asked; protected by lock */
-	bool stopping;      /* the signal thread is to end; protected by lock */
-	pthread_t taker;    /* of signals; set by ending_start() */
 };
 
 struct fs {

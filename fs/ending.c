@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * See ending.h. One thread takes the signals, with sigwait(3), so that no handler ever runs in the
- * middle of something. The first one asks for the end: what is being served may finish, for a bounded
- * time (session.c). The second one means it: all that waits for the server is given up at once.
+ * middle of something. It is the first thread of all: signals sent to the program go to any thread that
+ * does not block them, and one started before would die of them, mount or no mount.
+ *
+ * Before there is a mount to leave behind a signal does what it does without us. Then the first one
+ * asks for the end: what is being served may finish, for a bounded time (session.c). The second
+ * one means it: all that waits for the server is given up at once.
  */
 #include "ending.h"
 
-#include <pthread.h>
+#include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "lock.h"
+
+static struct {
+	pthread_mutex_t lock;
+	struct fs *fs;      /* whose end is asked for; NULL: the program's; protected by lock */
+	unsigned int asked; /* how often; protected by lock */
+} signals = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- signals ---------------------------------------------------------------------------------- */
 
 static sigset_t ending_signals(void)
 {
@@ -22,53 +35,62 @@ static sigset_t ending_signals(void)
 	return set;
 }
 
-void ending_hold_signals(void)
+static void die_of(int number)
 {
 	sigset_t set = ending_signals();
 
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	signal(number, SIG_DFL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	kill(getpid(), number);
 }
 
-static bool is_stopping(struct fs *fs)
+static void take(int number)
 {
-	LOCK_SCOPE(&fs->ending.lock);
+	LOCK_SCOPE(&signals.lock);
 
-	return fs->ending.stopping;
+	if (!signals.fs)
+		die_of(number);
+	else if (signals.asked++ == 0)
+		ending_ask(signals.fs, FS_ENDED_SIGNAL);
+	else
+		sftp_client_shutdown(signals.fs->client);
 }
 
-static void *take_signals(void *data)
+static void *take_signals(void *unused)
 {
-	struct fs *fs = data;
 	sigset_t set = ending_signals();
-	unsigned int taken = 0;
 	int number;
 
 	for (;;) {
-		if (sigwait(&set, &number) != 0)
-			continue;
-		if (is_stopping(fs))
-			return NULL;
-		if (taken++ == 0)
-			ending_ask(fs, FS_ENDED_SIGNAL);
-		else
-			sftp_client_shutdown(fs->client);
+		if (sigwait(&set, &number) == 0)
+			take(number);
 	}
+	return NULL;
 }
 
-int ending_start(struct fs *fs)
+int fs_take_signals(void)
 {
-	return -pthread_create(&fs->ending.taker, NULL, take_signals, fs);
+	sigset_t set = ending_signals();
+	pthread_t thread;
+	int error;
+
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	error = pthread_create(&thread, NULL, take_signals, NULL);
+	if (error)
+		return -error;
+	pthread_detach(thread);
+	return 0;
 }
 
-void ending_stop(struct fs *fs)
+void ending_give_signals_to(struct fs *fs)
 {
-	pthread_mutex_lock(&fs->ending.lock);
-	fs->ending.stopping = true;
-	pthread_mutex_unlock(&fs->ending.lock);
-	pthread_kill(fs->ending.taker, SIGTERM);
-	pthread_join(fs->ending.taker, NULL);
+	LOCK_SCOPE(&signals.lock);
+
+	signals.fs = fs;
 }
+
+/* ---- asking ----------------------------------------------------------------------------------- */
 
 void ending_ask(struct fs *fs, enum fs_ending why)
 {

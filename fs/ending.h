@@ -7,16 +7,8 @@
 
 #include "context.h"
 
-/*
- * SIGTERM, SIGINT and SIGHUP are held back from now on, in this thread and those that it starts, until
- * ending_start(); SIGPIPE is ignored. To be called before the mount exists: a signal in between must
- * not leave it behind.
- */
-void ending_hold_signals(void);
-
-/* A thread takes the signals from now on. Returns 0 or -errno. */
-int ending_start(struct fs *fs);
-void ending_stop(struct fs *fs);
+/* From now on signals ask for the end of this file system's serving; NULL: they end the program. */
+void ending_give_signals_to(struct fs *fs);
 
 /* The serving shall end; the first reason counts. Any thread. */
 void ending_ask(struct fs *fs, enum fs_ending why);

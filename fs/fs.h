@@ -3,7 +3,7 @@
  * The file system: FUSE requests answered from the cache and the server. Front door of fs/; free of
  * FUSE's own headers.
  *
- * Calling order: fs_check_mountpoint, fs_new, fs_check_root, fs_mount, fs_serve, fs_clear.
+ * Calling order: fs_check_mountpoint, fs_take_signals, fs_new, fs_check_root, fs_mount, fs_serve, fs_clear.
  */
 #ifndef FS_FS_H
 #define FS_FS_H
@@ -70,6 +70,14 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
  * Returns 0, or a negative errno and *ret_why: "bad mount point `X': No such file or directory".
  */
 int fs_check_mountpoint(const char *mountpoint, char **ret_why);
+
+/*
+ * To be called before any other thread is started. SIGTERM, SIGINT and SIGHUP are taken by a thread
+ * of their own: until fs_mount() they end the program as ever, from then on they end the serving. They
+ * are blocked in all other threads, which programs started from here inherit unless told otherwise.
+ * SIGPIPE is ignored. Returns 0 or -errno.
+ */
+int fs_take_signals(void);
 
 /*
  * Checks the remote folder (unless check_root is off) and resolves "~user" where the server can.

@@ -13,14 +13,16 @@
 #include <glib.h>
 
 #include "cancel.h"
+#include "clock.h"
 #include "lock.h"
 #include "util.h"
 
 struct handle {
-	gint refs;              /* atomic */
-	uint64_t node;          /* set once */
-	struct sftp_file *file; /* set once; owned */
-	int open_flags;         /* set once */
+	gint refs;                  /* atomic */
+	struct handle_table *table; /* set once; borrowed */
+	uint64_t node;              /* set once */
+	struct sftp_file *file;     /* set once; owned */
+	int open_flags;             /* set once */
 
 	pthread_mutex_t lock;
 	pthread_cond_t answered; /* something on its way has been answered */
@@ -31,8 +33,10 @@ struct handle {
 
 struct handle_table {
 	pthread_mutex_t lock;
-	GHashTable *by_node; /* node id -> GPtrArray of struct handle; protected by lock */
-	unsigned int count;  /* protected by lock */
+	GHashTable *by_node;   /* node id -> GPtrArray of struct handle; protected by lock */
+	unsigned int count;    /* protected by lock */
+	unsigned int flights;  /* of all handles, released ones too; protected by lock */
+	pthread_cond_t landed; /* there are no flights any more */
 };
 
 /* ---- the table ---------------------------------------------------------------------------------- */
@@ -42,16 +46,32 @@ struct handle_table *handle_table_new(void)
 	struct handle_table *table = g_new0(struct handle_table, 1);
 
 	pthread_mutex_init(&table->lock, NULL);
+	lock_cond_init(&table->landed);
 	table->by_node = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
 	                                       (GDestroyNotify)g_ptr_array_unref);
 	return table;
+}
+
+/* Those that the kernel had no time to release. */
+static void unref_all(struct handle_table *table)
+{
+	GHashTableIter iter;
+	void *handles;
+
+	g_hash_table_iter_init(&iter, table->by_node);
+	while (g_hash_table_iter_next(&iter, NULL, &handles)) {
+		g_ptr_array_set_free_func(handles, (GDestroyNotify)handle_unref);
+		g_hash_table_iter_remove(&iter);
+	}
 }
 
 void handle_table_free(struct handle_table *table)
 {
 	if (!table)
 		return;
+	unref_all(table);
 	g_hash_table_unref(table->by_node);
+	pthread_cond_destroy(&table->landed);
 	pthread_mutex_destroy(&table->lock);
 	g_free(table);
 }
@@ -97,6 +117,7 @@ struct handle *handle_new(struct handle_table *table, uint64_t node, struct sftp
 	struct handle *handle = g_new0(struct handle, 1);
 
 	handle->refs = 1;
+	handle->table = table;
 	handle->node = node;
 	handle->file = file;
 	handle->open_flags = open_flags;
@@ -164,14 +185,31 @@ static void land(struct handle *handle, size_t size, int error)
 	pthread_cond_broadcast(&handle->answered);
 }
 
+static void count_flight(struct handle_table *table, int delta)
+{
+	LOCK_SCOPE(&table->lock);
+	table->flights += (unsigned int)delta;
+	if (table->flights == 0)
+		pthread_cond_broadcast(&table->landed);
+}
+
+/* After that nothing of the flight refers to the table or to `data` any more. */
+static void flight_free(struct flight *flight)
+{
+	struct handle_table *table = flight->handle->table;
+
+	handle_unref(flight->handle);
+	g_free(flight);
+	count_flight(table, -1);
+}
+
 static void on_answered(void *data, int error)
 {
 	struct flight *flight = data;
 
 	flight->written(flight->data, flight->handle->node);
 	land(flight->handle, flight->size, error);
-	handle_unref(flight->handle);
-	g_free(flight);
+	flight_free(flight);
 }
 
 /* Waits until at most `limit` bytes are on their way: 0, or -EINTR. */
@@ -198,14 +236,14 @@ static int take_off(struct handle *handle, const void *buf, size_t size, uint64_
 	int error;
 
 	*flight = (struct flight){handle_ref(handle), size, written, data};
+	count_flight(handle->table, 1);
 	pthread_mutex_lock(&handle->lock);
 	handle->in_flight += size;
 	pthread_mutex_unlock(&handle->lock);
 	error = sftp_write_async(handle->file, buf, size, offset, on_answered, flight);
 	if (error) {
 		land(handle, size, error == -EINTR ? 0 : error);
-		handle_unref(handle);
-		g_free(flight);
+		flight_free(flight);
 	}
 	return error;
 }
@@ -250,6 +288,20 @@ int handle_drain(struct handle *handle, bool take_error)
 	error = handle->error;
 	handle->error = 0;
 	return error;
+}
+
+bool handle_table_drain(struct handle_table *table, uint64_t span_ns)
+{
+	uint64_t end = clock_add(clock_now_ns(), span_ns);
+
+	LOCK_SCOPE(&table->lock);
+	for (;;) {
+		uint64_t now = clock_now_ns();
+
+		if (table->flights == 0 || now >= end)
+			return table->flights == 0;
+		lock_cond_wait_for(&table->landed, &table->lock, end - now);
+	}
 }
 
 /* ---- by node ------------------------------------------------------------------------------------ */

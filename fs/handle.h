@@ -22,7 +22,13 @@ struct handle;
 struct handle_table;
 
 struct handle_table *handle_table_new(void);
+/* Unrefs the handles that are left; nothing may be on its way (handle_table_drain()). Accepts NULL. */
 void handle_table_free(struct handle_table *table);
+/*
+ * Waits until nothing of any handle is on its way, released ones included, or `span_ns` has passed.
+ * True when nothing is. Errors are kept for their owners.
+ */
+bool handle_table_drain(struct handle_table *table, uint64_t span_ns);
 
 /* Takes over the reference to `file`. `open_flags` are open(2)'s. One reference, in the table. */
 struct handle *handle_new(struct handle_table *table, uint64_t node, struct sftp_file *file,

@@ -7,9 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "autounmount.h"
 #include "ending.h"
@@ -192,7 +196,7 @@ int mountpoint_mount(struct fs *fs, const char *mountpoint, const struct fuse_lo
 	bool mounted;
 	int error;
 
-	ending_hold_signals();
+	ending_give_signals_to(fs);
 	listen_to_fuse();
 	session = new_session(fs, ops);
 	mounted = session && fuse_session_mount(session, mountpoint) == 0;
@@ -213,9 +217,29 @@ int mountpoint_mount(struct fs *fs, const char *mountpoint, const struct fuse_lo
 	return error;
 }
 
+/*
+ * After somebody has aborted the connection (/sys/fs/fuse/connections) libfuse takes it for unmounted.
+ * It is mounted still, and dead.
+ */
+static void remove_dead_mount(const char *mountpoint)
+{
+	const char *const command[] = { "fusermount3", "-u", "-q", "-z", "--", mountpoint, NULL };
+	struct stat stat_buf;
+	pid_t child;
+
+	if (stat(mountpoint, &stat_buf) == 0 || errno != ENOTCONN)
+		return;
+	if (umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		return;
+	if (posix_spawnp(&child, command[0], NULL, NULL, (char *const *)command, environ) == 0)
+		waitpid(child, NULL, 0);
+}
+
 void mountpoint_unmount(struct fs *fs)
 {
 	if (fs->session)
 		fuse_session_unmount(fs->session);
+	if (fs->mountpoint)
+		remove_dead_mount(fs->mountpoint);
 	autounmount_free(g_steal_pointer(&fs->autounmount));
 }

@@ -189,7 +189,7 @@ static int call_link(struct fs *fs, uint64_t node, uint64_t new_dir, const char 
 	}
 }
 
-/* The names share a file on the server but are two nodes here: SFTP does not tell that they do. */
+/* The names share a file on the server but are two nodes here, as links made elsewhere are, too. */
 static int link_work(struct fs *fs, uint64_t node, uint64_t new_dir, const char *new_name,
                      struct fuse_entry_param *ret_entry)
 {
@@ -209,7 +209,13 @@ static int link_work(struct fs *fs, uint64_t node, uint64_t new_dir, const char 
 	cache_on_create(fs->cache, CACHE_ENDED, new_dir, new_name);
 	if (error == -EOPNOTSUPP && !(sftp_client_extensions(fs->client) & SFTP_EXT_HARDLINK))
 		return -ENOSYS;
-	return error ? error : lookup_enter_new(fs, new_dir, new_name, ret_entry);
+	if (!error)
+		error = lookup_enter_new(fs, new_dir, new_name, ret_entry);
+	if (error)
+		return error;
+	node_share_ino(fs->nodes, ret_entry->ino, node);
+	ret_entry->attr.st_ino = node_ino(fs->nodes, node);
+	return 0;
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_dir, const char *new_name)

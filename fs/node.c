@@ -3,7 +3,7 @@
  * See node.h. Nodes point to their parents; a path is put together by walking up.
  *
  * Invariants, under the lock:
- * - every node is in `by_id` and in `by_ino`; exactly the nodes with a parent are in `by_name`;
+ * - every node is in `by_id`, its number in `inos`; exactly the nodes with a parent are in `by_name`;
  * - a node without a parent is the root or unlinked;
  * - `children` counts the nodes whose parent this is; a node dies when look-ups, children and
  *   references are all gone, which may take its parents with it;
@@ -18,15 +18,20 @@
 #include <sys/stat.h>
 
 #include "lock.h"
-#include "util.h"
 
 #define ROOT_ID  UINT64_C(1)
 #define ROOT_INO UINT64_C(1)
 
+/* An st_ino in use, by one node or by hard links to one file. Protected by the table's lock. */
+struct ino {
+	uint64_t number; /* key of inos */
+	unsigned int refs;
+};
+
 struct node {
 	/* All protected by the table's lock. */
-	uint64_t id;         /* key of by_id */
-	uint64_t ino;        /* key of by_ino */
+	uint64_t id; /* key of by_id */
+	struct ino *ino;
 	struct node *parent; /* NULL: the root, or unlinked */
 	char *name;          /* with parent: key of by_name */
 	uint64_t lookups;    /* what the kernel holds */
@@ -39,8 +44,8 @@ struct node {
 
 struct node_table {
 	pthread_mutex_t lock;
-	GHashTable *by_id, *by_name, *by_ino; /* protected by lock */
-	struct node *root;                    /* set once */
+	GHashTable *by_id, *by_name, *inos; /* protected by lock */
+	struct node *root;                  /* set once */
 	char *base_path;  /* set once; without trailing slashes, unless it is "/" */
 	char *root_path;  /* set once; the path of the root as the user typed it */
 	uint64_t last_id; /* protected by lock */
@@ -99,16 +104,34 @@ static struct node *find_name(struct node_table *table, uint64_t dir, const char
  */
 static uint64_t choose_ino(struct node_table *table, const struct node *parent, const char *name)
 {
-	uint64_t ino = hash_name(parent->ino, name);
+	uint64_t number = hash_name(parent->ino->number, name);
 
-	while (ino <= ROOT_INO || g_hash_table_contains(table->by_ino, &ino))
-		ino = hash_name(ino + 1, name);
+	while (number <= ROOT_INO || g_hash_table_contains(table->inos, &number))
+		number = hash_name(number + 1, name);
+	return number;
+}
+
+static struct ino *ino_new(struct node_table *table, uint64_t number)
+{
+	struct ino *ino = g_new0(struct ino, 1);
+
+	ino->number = number;
+	ino->refs = 1;
+	g_hash_table_add(table->inos, &ino->number);
 	return ino;
+}
+
+static void ino_unref(struct node_table *table, struct ino *ino)
+{
+	if (--ino->refs > 0)
+		return;
+	g_hash_table_remove(table->inos, &ino->number);
+	g_free(ino);
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
-static struct node *node_new(struct node_table *table, uint64_t id, uint64_t ino,
+static struct node *node_new(struct node_table *table, uint64_t id, struct ino *ino,
                              struct node *parent, const char *name)
 {
 	struct node *node = g_new0(struct node, 1);
@@ -117,8 +140,7 @@ static struct node *node_new(struct node_table *table, uint64_t id, uint64_t ino
 	node->ino = ino;
 	node->parent = parent;
 	node->name = g_strdup(name);
-	g_hash_table_add(table->by_id, &node->id);
-	g_hash_table_add(table->by_ino, &node->ino);
+	g_hash_table_insert(table->by_id, &node->id, node);
 	if (parent) {
 		parent->children++;
 		g_hash_table_add(table->by_name, node);
@@ -126,11 +148,9 @@ static struct node *node_new(struct node_table *table, uint64_t id, uint64_t ino
 	return node;
 }
 
-/* The tables hold pointers to the members, id and ino, which find_id() turns back into nodes. */
-static void node_free(void *id)
+static void node_free(struct node_table *table, struct node *node)
 {
-	struct node *node = util_container_of(id, struct node, id);
-
+	ino_unref(table, node->ino);
 	g_free(node->name);
 	g_free(node);
 }
@@ -143,8 +163,8 @@ static void drop_if_unused(struct node_table *table, struct node *node)
 
 		if (parent)
 			g_hash_table_remove(table->by_name, node);
-		g_hash_table_remove(table->by_ino, &node->ino);
 		g_hash_table_remove(table->by_id, &node->id);
+		node_free(table, node);
 		if (!parent)
 			return;
 		parent->children--;
@@ -177,24 +197,32 @@ struct node_table *node_table_new(const char *base_path)
 	struct node_table *table = g_new0(struct node_table, 1);
 
 	pthread_mutex_init(&table->lock, NULL);
-	table->by_id = g_hash_table_new_full(g_int64_hash, g_int64_equal, node_free, NULL);
-	table->by_ino = g_hash_table_new(g_int64_hash, g_int64_equal);
+	table->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
+	table->inos = g_hash_table_new(g_int64_hash, g_int64_equal);
 	table->by_name = g_hash_table_new(by_name_hash, by_name_equal);
 	table->base_path = without_trailing_slashes(base_path);
 	table->root_path = g_strdup(*base_path ? base_path : ".");
 	table->last_id = ROOT_ID;
-	table->root = node_new(table, ROOT_ID, ROOT_INO, NULL, "");
+	table->root = node_new(table, ROOT_ID, ino_new(table, ROOT_INO), NULL, "");
 	table->root->type = S_IFDIR;
 	return table;
 }
 
 void node_table_free(struct node_table *table)
 {
+	GHashTableIter iter;
+	void *node;
+
 	if (!table)
 		return;
 	g_hash_table_destroy(table->by_name);
-	g_hash_table_destroy(table->by_ino);
+	g_hash_table_iter_init(&iter, table->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &node)) {
+		g_hash_table_iter_steal(&iter);
+		node_free(table, node);
+	}
 	g_hash_table_destroy(table->by_id);
+	g_hash_table_destroy(table->inos);
 	pthread_mutex_destroy(&table->lock);
 	g_free(table->base_path);
 	g_free(table->root_path);
@@ -290,7 +318,8 @@ uint64_t node_enter(struct node_table *table, uint64_t parent, const char *name,
 		/* An id that went on with a renamed node is not for the next owner of the name. */
 		if (!reserved || find_id(table, reserved))
 			reserved = ++table->last_id;
-		node = node_new(table, reserved, choose_ino(table, dir, name), dir, name);
+		node = node_new(table, reserved, ino_new(table, choose_ino(table, dir, name)), dir,
+		                name);
 	}
 	node->lookups++;
 	table->lookups++;
@@ -348,7 +377,7 @@ uint64_t node_ino(struct node_table *table, uint64_t id)
 	LOCK_SCOPE(&table->lock);
 	struct node *node = find_id(table, id);
 
-	return node ? node->ino : 0;
+	return node ? node->ino->number : 0;
 }
 
 uint64_t node_child_ino(struct node_table *table, uint64_t dir, const char *name)
@@ -358,8 +387,20 @@ uint64_t node_child_ino(struct node_table *table, uint64_t dir, const char *name
 	struct node *node = find_child(table, parent, name);
 
 	if (node)
-		return node->ino;
+		return node->ino->number;
 	return parent ? choose_ino(table, parent, name) : 0;
+}
+
+void node_share_ino(struct node_table *table, uint64_t id, uint64_t other)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id), *from = find_id(table, other);
+
+	if (!node || !from || node->ino == from->ino)
+		return;
+	ino_unref(table, node->ino);
+	node->ino = from->ino;
+	node->ino->refs++;
 }
 
 void node_set_type(struct node_table *table, uint64_t id, uint32_t type)

@@ -9,7 +9,8 @@
  * *unlinked*: it has no path any more, and only open handles reach the file.
  *
  * st_ino (node_ino) is a hash of the name and of the parent's st_ino at the time the node was first
- * seen: the same over remounts as long as nothing is renamed, and never shared by two living nodes.
+ * seen: the same over remounts as long as nothing is renamed. Two living nodes share it only as hard
+ * links that were made here.
  *
  * Thread-safe; one lock, held for hash look-ups and path building only.
  */
@@ -54,6 +55,11 @@ bool node_name(struct node_table *table, uint64_t id, uint64_t *ret_parent, char
 uint64_t node_ino(struct node_table *table, uint64_t id);
 /* st_ino of a name that has no node yet, as node_enter() would give it. */
 uint64_t node_child_ino(struct node_table *table, uint64_t dir, const char *name);
+/*
+ * The two are hard links to one file: `id` shows the st_ino of `other` from now on. git(1) looks at it
+ * after link(2); SFTP tells nothing of the kind, so that links made elsewhere are not known.
+ */
+void node_share_ino(struct node_table *table, uint64_t id, uint64_t other);
 
 /*
  * The type (S_IFMT bits of st_mode) that the kernel was told; it stays with the node for good, as the

@@ -97,6 +97,7 @@ void fs_clear(struct fs **fs_pointer)
 	if (!fs)
 		return;
 	mountpoint_unmount(fs);
+	ending_give_signals_to(NULL);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	handle_table_free(fs->handles);
@@ -213,13 +214,21 @@ static void unmount(struct fs *fs)
 	mountpoint_unmount(fs);
 }
 
-/* Returns false when something is stuck for good. */
-static bool let_workers_finish(struct fs *fs, struct workers *workers)
+/*
+ * What is being served, and what has been written and is on its way, may finish for a moment; then
+ * the client lets go of all that waits. Returns false when something is stuck for good.
+ */
+static bool finish(struct fs *fs, struct workers *workers)
 {
+	uint64_t end = clock_now_ns() + GRACE_NS;
 	bool finished = workers_stop(workers, GRACE_NS);
+	uint64_t now = clock_now_ns();
 
+	if (!handle_table_drain(fs->handles, end > now ? end - now : 0))
+		log_error("data that was written is not on the server: it did not answer in time");
 	sftp_client_shutdown(fs->client);
-	return finished || workers_stop(workers, AFTER_NS);
+	return (finished || workers_stop(workers, AFTER_NS)) &&
+	       handle_table_drain(fs->handles, AFTER_NS);
 }
 
 static enum fs_ending serve_until_end(struct fs *fs, struct workers *workers)
@@ -239,22 +248,14 @@ enum fs_ending fs_serve(struct fs *fs)
 {
 	unsigned int threads = fs->settings.single_threaded ? 1 : fs->settings.max_threads;
 	struct workers *workers = workers_new(fs->session, threads, on_worker_left, fs);
-	enum fs_ending ending;
-	int error = ending_start(fs);
+	enum fs_ending ending = serve_until_end(fs, workers);
 
-	if (error) {
-		log_error("cannot start a thread: %s", g_strerror(-error));
-		workers_free(workers);
-		return FS_ENDED_FAILED;
-	}
-	ending = serve_until_end(fs, workers);
-	if (!let_workers_finish(fs, workers)) {
+	if (!finish(fs, workers)) {
 		unmount(fs);
 		log_error("a request does not come to its end; leaving without it");
 		_exit(EXIT_FAILURE);
 	}
 	unmount(fs);
-	ending_stop(fs);
 	workers_free(workers);
 	return ending;
 }

@@ -96,7 +96,7 @@ static int ask_server(struct fs *fs, uint64_t node, uint64_t dir, const char *na
 		int error;
 
 		if (!path)
-			return -ENOENT;
+			return -ESTALE;
 		error = sftp_readlink(fs->client, path, ret_target);
 		if (lookup_node_was_moved(fs, error, node, path))
 			continue;
@@ -114,8 +114,9 @@ static int read_raw(struct fs *fs, uint64_t node, char **ret_target)
 	g_autofree char *name = NULL;
 	uint64_t dir;
 
+	/* Replaced a moment ago: the kernel looks the name up again and comes with the new node. */
 	if (!lookup_place(fs, node, &dir, &name))
-		return -ENOENT;
+		return -ESTALE;
 	*ret_target = cache_get_link(fs->cache, dir, name);
 	if (*ret_target)
 		return 0;

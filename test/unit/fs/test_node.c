@@ -260,6 +260,27 @@ static void test_inos(void)
 	node_table_free(two);
 }
 
+static void test_shared_ino(void)
+{
+	struct node_table *table = node_table_new("");
+	uint64_t a = node_enter(table, ROOT, "a", 0), b = node_enter(table, ROOT, "b", 0);
+	uint64_t ino = node_ino(table, a), other = node_ino(table, b);
+
+	g_assert_cmpuint(ino, !=, other);
+	node_share_ino(table, b, a);
+	node_share_ino(table, b, a);
+	g_assert_cmpuint(node_ino(table, b), ==, ino);
+	g_assert_cmpuint(node_child_ino(table, ROOT, "b"), ==, ino);
+	/* In use as long as one of them lives. */
+	node_remove(table, ROOT, "a");
+	node_forget(table, a, 1);
+	g_assert_cmpuint(node_child_ino(table, ROOT, "a"), !=, ino);
+	node_forget(table, b, 1);
+	g_assert_cmpuint(node_child_ino(table, ROOT, "a"), ==, ino);
+	g_assert_cmpuint(node_child_ino(table, ROOT, "b"), ==, other);
+	node_table_free(table);
+}
+
 /* ---- a random history against a simple model --------------------------------------------------- */
 
 #define NAMES 6
@@ -404,6 +425,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/node/unlinked", test_unlinked);
 	g_test_add_func("/node/names", test_names);
 	g_test_add_func("/node/inos", test_inos);
+	g_test_add_func("/node/shared-ino", test_shared_ino);
 	g_test_add_func("/node/random-history", test_random_history);
 	g_test_add_func("/node/threads", test_threads);
 	return g_test_run();
