@@ -177,6 +177,7 @@ def test_data_that_was_not_written_is_not_forgotten(own_sshd, mount, server_dir,
         os.close(fd)
 
 
+@pytest.mark.ours
 # ---- the link stalls -----------------------------------------------------------------------------
 
 def test_a_killed_reader_on_a_stalled_link_dies(own_sshd, mount, server_dir):
@@ -213,6 +214,7 @@ def waits_in_fuse(process):
     processes.wait_until(asks, "the reader to wait for the file system")
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_although_the_link_is_stalled(own_sshd, mount, server_dir, number):
     (server_dir / "file").write_bytes(bytes(1 << 20))
@@ -226,6 +228,7 @@ def test_a_signal_ends_it_although_the_link_is_stalled(own_sshd, mount, server_d
         assert ended(reader) in LOST
 
 
+@pytest.mark.ours
 @pytest.mark.needs("root")
 def test_a_lazy_unmount_while_the_link_is_stalled(own_sshd, mount, server_dir):
     (server_dir / "file").write_bytes(bytes(1 << 20))
