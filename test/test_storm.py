@@ -28,6 +28,7 @@ class Storm:
     def __init__(self, folder, threads=THREADS, turns=TURNS):
         self.folder, self.turns = folder, turns
         self.problems = []
+        self.stop = threading.Event()
         self.threads = [threading.Thread(target=self._run, args=(number,), daemon=True)
                         for number in range(threads)]
 
@@ -44,6 +45,8 @@ class Storm:
         dice = random.Random(number)
         try:
             for turn in range(self.turns):
+                if self.stop.is_set():
+                    return
                 try:
                     self._anything(dice)
                 except OSError as problem:
@@ -142,7 +145,9 @@ def test_a_storm_that_is_cut_off(own_sshd, mount):
         thread.start()
     processes.wait_until(lambda: len(os.listdir(m.path)) > 8, "the storm to begin")
     own_sshd.kill()
+    assert m.wait_over() == 1
+    # From here on they would work in the folder below the mount.
+    storm.stop.set()
     for thread in storm.threads:
         thread.join(60 * processes.SLOWNESS)
         assert not thread.is_alive(), "a thread hangs"
-    assert m.wait_over() == 1
