@@ -64,7 +64,7 @@ def vsock():
             listener.listen(1)
             port = listener.getsockname()[1]
             with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as client:
-                client.settimeout(5)
+                client.settimeout(1)
                 client.connect((1, port))
     except (AttributeError, OSError) as error:
         return f"no vsock loopback: {error}"

@@ -238,8 +238,8 @@ class Mount:
     def finish(self):
         """The end of every test: unmounts if that is still to be done; never leaves anything."""
         try:
-            if self.process is None:
-                return
+            if self.pid is None:
+                return  # it never served, and that has been told
             if self._over:
                 self.check()
             else:

@@ -10,7 +10,8 @@ at start, so each connection can be served differently:
     "version": N             what the VERSION reply says
     "short_reads": N         no READ is answered with more than N bytes
     "status": {TYPE: CODE}   these requests are refused with this status and not forwarded
-    "reply": {TYPE: HEX}     these are answered by these raw bytes ("ID" stands for the request's id)
+    "reply": {TYPE: HEX}     these are answered by these raw bytes ("ID" stands for the request's id);
+                             of a list each is used once, later requests are forwarded
     "ends_at": [TYPE, N]     the connection ends when the Nth such request comes
     "server": [WORD...]      options for sftp-server
 """
@@ -30,6 +31,12 @@ NAMES = {1: "INIT", 3: "OPEN", 4: "CLOSE", 5: "READ", 6: "WRITE", 7: "LSTAT", 8:
 VERSION, STATUS = 2, 101
 BY_HANDLE = {"CLOSE", "READ", "WRITE", "FSTAT", "FSETSTAT", "READDIR"}
 ATTR_SIZE, ATTR_OWNER, ATTR_MODE, ATTR_TIMES = 1, 2, 4, 8
+
+
+def raw_reply(kind, body, length=None):
+    """A reply for the rule "reply": its type, its body after the id, and what it claims as length."""
+    size = 5 + len(body) if length is None else length
+    return f"{size:08x}{kind:02x}ID{body.hex()}"
 
 
 # ---- for the tests --------------------------------------------------------------------------------
@@ -165,12 +172,23 @@ class Middle:
             status = struct.pack(">I", self.rules["status"][kind])
             self.say(packed(bytes([STATUS]) + number + status + packed(b"refused") + packed(b"")))
             return True
-        if kind in self.rules.get("reply", {}):
-            self.say(bytes.fromhex(self.rules["reply"][kind].replace("ID", number.hex())))
+        raw = self.rules.get("reply", {}).get(kind)
+        if isinstance(raw, list):
+            raw = raw[count - 1] if count <= len(raw) else None
+        if raw is not None:
+            self.say(bytes.fromhex(raw.replace("ID", number.hex())))
             return True
         return False
 
     def requests(self, server):
+        try:
+            self._requests(server)
+        except OSError:
+            pass  # either side is gone: so are we, as soon as the server is
+        finally:
+            server.close()
+
+    def _requests(self, server):
         while packet := read_packet(sys.stdin.buffer):
             one = describe(packet)
             if self.record:
@@ -182,7 +200,6 @@ class Middle:
                 packet = packet[:-4] + struct.pack(">I", limit)
             server.write(packed(packet))
             server.flush()
-        server.close()
 
     def version(self, packet):
         """The server's VERSION reply, with what the rules leave of its extensions."""

@@ -5,24 +5,22 @@ The listening socket is ours (port 0: the kernel picks a free one, so there is n
 each connection gets an `sshd -i` of its own, as inetd would start it. So the server can be refused,
 killed, frozen and brought back on the same port, and no other sshd is touched.
 
-Run as a program it serves until its standard input ends:  sshd.py FOLDER
+The one who listens is a process of its own: a test may hold files on a mount that hangs, and a fork
+of the test's process would hang with it when it closes its copies.
 """
 
 import contextlib
 import getpass
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
 
 if __package__:
     from . import processes
-else:
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-    from lib import processes
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server",
                 "/usr/lib/ssh/sftp-server", "/usr/libexec/sftp-server")
@@ -81,13 +79,8 @@ class Sshd:
         self.user = getpass.getuser()
         self.subsystem = subsystem or sftp_server()
         self.extra = tuple(extra)
-        self.mark = processes.new_mark()
         self.port = None
-        self._place = None  # bound, never listening: keeps the port ours while we refuse
-        self._listener = None
-        self._thread = None
-        self._lock = threading.Lock()
-        self._children = []  # protected by _lock
+        self._listener = None  # the process that listens
 
     # ---- files ------------------------------------------------------------------------------------
 
@@ -145,53 +138,52 @@ class Sshd:
             # sshd's own demand, normally met by its service.
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
         self._write_files()
-        self.accept()
+        self._start_listener()
         self._write_ssh_config()
         return self
 
+    def _start_listener(self):
+        with open(self.log, "ab") as log:
+            self._listener = subprocess.Popen(
+                ["/usr/bin/python3", __file__, sshd_program(), str(self.folder / "sshd_config")],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd="/",
+                start_new_session=True)
+        self.port = int(self._tell("port"))
+
+    def _tell(self, word):
+        self._listener.stdin.write(word + "\n")
+        self._listener.stdin.flush()
+        return self._listener.stdout.readline().strip()
+
     def accept(self):
-        """Listens; after refuse() on the same port as before."""
-        if self._place is None:
-            self._place = bound_socket(0)
-            self.port = self._place.getsockname()[1]
-        self._listener = bound_socket(self.port)
-        self._listener.listen(64)
-        self._thread = threading.Thread(target=self._serve, args=(self._listener,), daemon=True)
-        self._thread.start()
+        """Listens again after refuse(), on the same port."""
+        self._tell("accept")
 
     def refuse(self):
         """Stops listening: new connections are refused, those that are there go on."""
-        if self._listener is not None:
-            # A shutdown wakes the thread in accept(), a close alone does not.
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._thread.join()
-            self._listener = None
+        self._tell("refuse")
 
     def kill(self):
         """Kills every connection's processes at once, as a crash of the server would."""
-        for pid in self.processes():
+        pids = self.processes()
+        for pid in pids:
             processes.signal_quietly(pid, signal.SIGKILL)
-        with self._lock:
-            children, self._children = self._children, []
-        for child in children:
-            child.wait()
+        for pid in pids:
+            processes.wait_gone(pid, 10)
 
     def stop(self):
-        self.refuse()
-        self.kill()
-        if self._place is not None:
-            self._place.close()
-            self._place = None
+        if self._listener is not None:
+            self.refuse()
+            self.kill()
+            self._listener.stdin.close()
+            self._listener.wait()
+            self._listener.stdout.close()
+            self._listener = None
 
     def processes(self, name=None):
         """The pids of the living connections' processes; of those called `name` only, if given."""
-        with self._lock:
-            self._children = [child for child in self._children if child.poll() is None]
-            pids = [child.pid for child in self._children]
-        everyone = pids + [pid for top in pids for pid in processes.children_of(top)]
-        return [pid for pid in everyone if name is None or processes.name_of(pid) == name]
+        return [pid for pid in processes.children_of(self._listener.pid)
+                if name is None or processes.name_of(pid) == name]
 
     @contextlib.contextmanager
     def frozen(self):
@@ -206,20 +198,6 @@ class Sshd:
             for pid in pids:
                 processes.signal_quietly(pid, signal.SIGCONT)
 
-    def _serve(self, listener):
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            with client, open(self.log, "ab") as log:
-                child = subprocess.Popen(
-                    [sshd_program(), "-i", "-e", "-f", str(self.folder / "sshd_config")],
-                    stdin=client, stdout=client, stderr=log, cwd="/", start_new_session=True,
-                    env={**os.environ, processes.MARK: self.mark})
-            with self._lock:
-                self._children.append(child)
-
     # ---- use --------------------------------------------------------------------------------------
 
     @property
@@ -231,14 +209,58 @@ class Sshd:
         return f"{HOST}:{path}"
 
 
-def main():
-    server = Sshd(sys.argv[1]).start()
-    print(server.port, flush=True)
-    try:
-        sys.stdin.read()
-    finally:
-        server.stop()
+# ---- the process that listens ---------------------------------------------------------------------
+
+class Listener:
+    """Takes commands from standard input, one a line, and answers each; ends with it."""
+
+    def __init__(self, program, config):
+        self.argv = [program, "-i", "-e", "-f", config]
+        self.place = bound_socket(0)  # never listens: keeps the port ours while we refuse
+        self.socket = None
+        self.accept()
+
+    def port(self):
+        return self.place.getsockname()[1]
+
+    def accept(self):
+        if self.socket is None:
+            self.socket = bound_socket(self.port())
+            self.socket.listen(64)
+
+    def refuse(self):
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def connection(self):
+        client, _ = self.socket.accept()
+        with client:
+            subprocess.Popen(self.argv, stdin=client, stdout=client, start_new_session=True)
+
+    def command(self, word):
+        print(getattr(self, word)(), flush=True)
+
+    def serve(self):
+        commands = open(0, "rb", buffering=0)
+        while True:
+            waiting = [commands] + ([self.socket] if self.socket else [])
+            ready, _, _ = select.select(waiting, [], [])
+            if commands in ready:
+                word = commands.readline().decode().strip()
+                if not word:
+                    return
+                self.command(word)
+            elif ready:
+                self.connection()
+
+
+def reap(number, frame):
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGCHLD, reap)
+    Listener(sys.argv[1], sys.argv[2]).serve()

@@ -3,7 +3,8 @@
 
 A system call on a mount whose daemon is stuck cannot be interrupted by a signal. So at the deadline
 the watchdog prints the stacks, kills the test's mounts (their calls then return ENOTCONN) and
-interrupts the main thread. If that does not help either, the whole run ends.
+interrupts the main thread. If that does not help either, the whole run ends (also when Python itself
+is stuck, as it is while a fork of it waits for a mount: that timer is not Python's).
 """
 
 import faulthandler
@@ -32,6 +33,8 @@ class Watchdog:
     def watch(self, name, seconds):
         """Starts the clock for one test; returns a function that stops it."""
         done = threading.Event()
+        faulthandler.dump_traceback_later(seconds * processes.SLOWNESS + 90, exit=True,
+                                          file=self._output)
         thread = threading.Thread(target=self._run, args=(name, seconds * processes.SLOWNESS, done),
                                   daemon=True)
         thread.start()
@@ -39,6 +42,7 @@ class Watchdog:
         def stop():
             done.set()
             thread.join()
+            faulthandler.cancel_dump_traceback_later()
         return stop
 
     def _run(self, name, seconds, done):
