@@ -170,7 +170,7 @@ int handle_open_flags(const struct handle *handle)
 struct flight {
 	struct handle *handle; /* a reference */
 	size_t size;
-	void (*written)(void *data, uint64_t node);
+	void (*written)(void *data);
 	void *data;
 };
 
@@ -207,7 +207,7 @@ static void on_answered(void *data, int error)
 {
 	struct flight *flight = data;
 
-	flight->written(flight->data, flight->handle->node);
+	flight->written(flight->data);
 	land(flight->handle, flight->size, error);
 	flight_free(flight);
 }
@@ -230,7 +230,7 @@ static int await_in_flight(struct handle *handle, size_t limit)
 
 /* Hands the bytes over; they count as on their way from here on. */
 static int take_off(struct handle *handle, const void *buf, size_t size, uint64_t offset,
-                    void (*written)(void *data, uint64_t node), void *data)
+                    void (*written)(void *data), void *data)
 {
 	struct flight *flight = g_new(struct flight, 1);
 	int error;
@@ -243,7 +243,9 @@ static int take_off(struct handle *handle, const void *buf, size_t size, uint64_
 	error = sftp_write_async(handle->file, buf, size, offset, on_answered, flight);
 	if (error) {
 		land(handle, size, error == -EINTR ? 0 : error);
-		flight_free(flight);
+		handle_unref(handle);
+		g_free(flight);
+		written(data);
 	}
 	return error;
 }
@@ -262,20 +264,20 @@ static int pending_error(struct handle *handle)
 }
 
 int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
-                 void (*written)(void *data, uint64_t node), void *data)
+                 void (*written)(void *data), void *data)
 {
 	int error = await_in_flight(handle, HANDLE_IN_FLIGHT_MAX - MIN(size, HANDLE_IN_FLIGHT_MAX));
 
 	if (!error)
 		error = pending_error(handle);
-	if (!error)
-		error = take_off(handle, buf, size, offset, written, data);
-	if (!error && has_failed(handle)) {
-		error = await_in_flight(handle, 0);
-		if (!error)
-			error = pending_error(handle);
+	if (error) {
+		written(data);
+		return error;
 	}
-	return error;
+	error = take_off(handle, buf, size, offset, written, data);
+	if (!error && has_failed(handle))
+		error = await_in_flight(handle, 0);
+	return error ? error : pending_error(handle);
 }
 
 int handle_drain(struct handle *handle, bool take_error)
