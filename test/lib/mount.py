@@ -193,15 +193,23 @@ class Mount:
 
     def unmount(self, seconds=20):
         """Unmounts as a user would, waits for the end, and checks that nothing is left behind."""
+        self._ask_to_unmount(seconds)
+        code = self.wait_over(seconds)
+        assert code in (0, None), f"exit code {code} after an unmount; it said:\n{self.log()}"
+        self.check()
+
+    def _ask_to_unmount(self, seconds):
         program = ["umount", "-i"] if os.geteuid() == 0 else ["fusermount3", "-u"]
         # Just after the last close the kernel may still hold the mount for a moment.
         processes.wait_until(lambda: subprocess.run(
             [*program, str(self.path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL).returncode == 0 or self.entry() is None,
             f"unmounting {self.path}", seconds)
-        code = self.wait_over(seconds)
-        assert code in (0, None), f"exit code {code} after an unmount; it said:\n{self.log()}"
-        self.check()
+
+    def end(self, seconds=20):
+        """Unmounts it where it has not ended by itself; returns its exit code, whatever it is."""
+        self._ask_to_unmount(seconds)
+        return self.wait_over(seconds)
 
     def check(self):
         """After the end: nothing left running or mounted, nothing said that should not be."""
