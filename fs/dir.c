@@ -198,11 +198,24 @@ static uint64_t parent_of(struct fs *fs, uint64_t node)
 	return node_name(fs->nodes, node, &parent, &name) ? parent : FUSE_ROOT_ID;
 }
 
+/*
+ * True when what the cache tells of a name may be told to the kernel. Not while the file is written:
+ * the listing may have come over another connection than the write, and show the size from before.
+ */
+static bool is_settled(struct fs *fs, uint64_t dir, const char *name)
+{
+	uint64_t node = node_find(fs->nodes, dir, name);
+
+	return !node || !handle_node_is_writing(fs->handles, node);
+}
+
 /* False: no more room. Entries that were removed since the snapshot are passed over. */
 static bool add_listed(struct reply *reply, const struct listing_entry *listed, off_t next)
 {
 	struct fs *fs = reply->fs;
 	struct fuse_entry_param entry;
+	/* First this, then the cache: the end of a write is told to the cache before it is over. */
+	bool settled = reply->plus && is_settled(fs, reply->dir, listed->name);
 	struct cache_name known;
 	enum cache_known answer = cache_get_name(fs->cache, reply->dir, listed->name, &known);
 
@@ -210,7 +223,7 @@ static bool add_listed(struct reply *reply, const struct listing_entry *listed, 
 		return true;
 	if (!has_room(reply, listed->name))
 		return false;
-	if (!reply->plus || answer != CACHE_PRESENT || !known.has_attr ||
+	if (!settled || answer != CACHE_PRESENT || !known.has_attr ||
 	    lookup_enter_known(fs, reply->dir, listed->name, &known, &entry) != 0) {
 		entry = (struct fuse_entry_param){0};
 		entry.attr.st_ino = node_child_ino(fs->nodes, reply->dir, listed->name);
