@@ -56,8 +56,8 @@ int handle_open_flags(const struct handle *handle);
 int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
                  void (*written)(void *data), void *data);
 /*
- * Waits until nothing is on its way. With `take_error` returns the first error of the handle's writes
- * that has not been reported yet and forgets it; else 0. -EINTR: cancelled; the error is kept.
+ * Waits until what is on its way now has been answered. With `take_error` returns the first error of the
+ * handle's writes that has not been reported yet and forgets it; else 0. -EINTR: cancelled; the error is kept.
  */
 int handle_drain(struct handle *handle, bool take_error);
 /* Waits for all handles of a node, errors kept for their owners. 0 or -EINTR. */

@@ -313,7 +313,7 @@ static void on_lost(const char *why, void *data)
 		log_note("the connection is lost (%s); the next access makes a new one", why);
 		return;
 	}
-	log_error("remote host has disconnected: %s", why);
+	log_error("%s", why);
 	ending_ask(fs, FS_ENDED_LOST);
 }
 
