@@ -118,10 +118,11 @@ struct connector {
 	void *data;
 	char *folder;
 	pthread_mutex_t lock;
-	unsigned int count; /* protected by lock */
-	bool refuse;        /* protected by lock */
-	GPtrArray *threads; /* struct peer_thread; protected by lock */
-	GArray *cuts;       /* int: duplicates of the peers' descriptors; protected by lock */
+	unsigned int count;    /* protected by lock */
+	unsigned int attempts; /* protected by lock */
+	bool refuse;           /* protected by lock */
+	GPtrArray *threads;    /* struct peer_thread; protected by lock */
+	GArray *cuts;          /* int: duplicates of the peers' descriptors; protected by lock */
 };
 
 static struct connector *connector_blank(void)
@@ -205,6 +206,7 @@ int connector_connect(struct connector *connector, struct transport **ret_transp
 
 	LOCK_SCOPE(&connector->lock);
 
+	connector->attempts++;
 	if (connector->refuse) {
 		*ret_why = g_strdup("failed to connect: Connection refused");
 		return -ECONNREFUSED;
@@ -233,6 +235,13 @@ unsigned int peer_connector_count(struct connector *connector)
 	LOCK_SCOPE(&connector->lock);
 
 	return connector->count;
+}
+
+unsigned int peer_connector_attempts(struct connector *connector)
+{
+	LOCK_SCOPE(&connector->lock);
+
+	return connector->attempts;
 }
 
 void peer_connector_refuse(struct connector *connector, bool refuse)

@@ -26,6 +26,8 @@ struct connector *peer_connector_new(peer_fn serve, void *data);
 struct connector *peer_connector_new_server(const char *folder);
 /* How often connector_connect() succeeded. */
 unsigned int peer_connector_count(struct connector *connector);
+/* How often it was called. */
+unsigned int peer_connector_attempts(struct connector *connector);
 /* From now on connector_connect() fails with -ECONNREFUSED, or not any more. */
 void peer_connector_refuse(struct connector *connector, bool refuse);
 /* Cuts all streams, as if the server had died. */

@@ -218,7 +218,10 @@ static void test_backoff(void)
 
 	fixture_open(&fix, 1, true);
 	peer_connector_refuse(fix.connector, true);
-	check_refused(&fix, -ENOTCONN, "failed to connect: Connection refused");
+	for (unsigned int i = 0; i < 1000; i++)
+		check_refused(&fix, -ENOTCONN, "failed to connect: Connection refused");
+	/* At 0.25 seconds and more apart, a hundred would take minutes. */
+	g_assert_cmpuint(peer_connector_attempts(fix.connector), <, 100);
 	peer_connector_refuse(fix.connector, false);
 	for (;;) {
 		struct sftp_conn *conn = NULL;
