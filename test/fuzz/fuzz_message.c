@@ -17,10 +17,10 @@ static void read_names(struct wire_reader *reader)
 	uint32_t count = wire_get_u32(reader);
 
 	for (uint32_t i = 0; i < count && wire_reader_ok(reader); i++) {
-		g_autofree char *name = wire_get_cstring(reader);
 		struct sftp_attrs attrs;
 		size_t length;
 
+		g_free(wire_get_cstring(reader));
 		wire_peek_string(reader, &length);
 		sftp_get_attrs(reader, &attrs);
 		g_assert_true(!(attrs.flags & SFTP_ATTR_EXTENDED));
