@@ -23,8 +23,9 @@
  * A rename voids all tickets because whatever is below a renamed folder may have been asked for by a
  * path that was no longer true. What is below a renamed folder stays known: its folder's id stays.
  *
- * Each event is told twice, before its request leaves and when its reply is there: an answer asked for
- * in between may be of the time before the change and come after it, and the second telling drops it.
+ * Each event is told twice, before its request leaves and when its reply is there. An answer asked for
+ * in between may be of the time before the change, whenever it comes (the server's connections are not in
+ * step with each other): it is neither kept nor used.
  */
 #include "cache.h"
 
@@ -501,10 +502,18 @@ void cache_put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t
 
 /* ---- events: the rows of the table at the top --------------------------------------------------- */
 
-static void forget_name_locked(struct cache *cache, uint64_t dir, const char *name)
+/* How an event is noted: it begins, it ends, or it was not ours and has just been found out. */
+typedef void (*note_fn)(struct stamps *stamps, uint64_t dir, const char *name);
+
+static note_fn note_of(enum cache_when when)
 {
-	stamps_note(&cache->stamps, dir, name);
-	stamps_note(&cache->stamps, dir, NULL);
+	return when == CACHE_BEGINS ? stamps_begin : stamps_end;
+}
+
+static void forget_name_locked(struct cache *cache, note_fn note, uint64_t dir, const char *name)
+{
+	note(&cache->stamps, dir, name);
+	note(&cache->stamps, dir, NULL);
 	drop_entry_locked(cache, find_entry_locked(cache, dir, name));
 	drop_listing_locked(cache, dir);
 }
@@ -512,14 +521,14 @@ static void forget_name_locked(struct cache *cache, uint64_t dir, const char *na
 void cache_on_create(struct cache *cache, enum cache_when when, uint64_t dir, const char *name)
 {
 	LOCK_SCOPE(&cache->lock);
-	forget_name_locked(cache, dir, name);
+	forget_name_locked(cache, note_of(when), dir, name);
 }
 
 void cache_on_remove(struct cache *cache, enum cache_when when, uint64_t dir, const char *name,
                      uint64_t id)
 {
 	LOCK_SCOPE(&cache->lock);
-	forget_name_locked(cache, dir, name);
+	forget_name_locked(cache, note_of(when), dir, name);
 	if (id)
 		drop_listing_locked(cache, id);
 }
@@ -529,42 +538,42 @@ void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, co
 {
 	LOCK_SCOPE(&cache->lock);
 	stamps_note_all(&cache->stamps);
-	forget_name_locked(cache, dir, name);
-	forget_name_locked(cache, new_dir, new_name);
+	forget_name_locked(cache, note_of(when), dir, name);
+	forget_name_locked(cache, note_of(when), new_dir, new_name);
 }
 
 void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, const char *name)
 {
 	LOCK_SCOPE(&cache->lock);
-	stamps_note(&cache->stamps, dir, name);
+	note_of(when)(&cache->stamps, dir, name);
 }
 
-/* True when nothing has happened to the name since the ticket was taken. */
+/* Called before the end of a change of ours is noted: is it the only thing that has happened? */
 static bool is_untouched(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-			 const char *name)
+                         const char *name)
 {
-	return stamps_last(&cache->stamps, dir, name) <= ticket.moment;
+	return stamps_last_but_ours(&cache->stamps, dir, name) <= ticket.moment;
 }
 
 struct cache_ticket cache_end_create(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-				     const char *name)
+                                     const char *name)
 {
 	bool untouched;
 
 	LOCK_SCOPE(&cache->lock);
 	untouched = is_untouched(cache, ticket, dir, name);
-	forget_name_locked(cache, dir, name);
+	forget_name_locked(cache, stamps_end, dir, name);
 	return untouched ? cache_take_ticket(cache) : ticket;
 }
 
 struct cache_ticket cache_end_change(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-				     const char *name)
+                                     const char *name)
 {
 	bool untouched;
 
 	LOCK_SCOPE(&cache->lock);
 	untouched = is_untouched(cache, ticket, dir, name);
-	stamps_note(&cache->stamps, dir, name);
+	stamps_end(&cache->stamps, dir, name);
 	return untouched ? cache_take_ticket(cache) : ticket;
 }
 
@@ -577,7 +586,10 @@ void cache_on_reconnect(struct cache *cache)
 
 void cache_on_surprise(struct cache *cache, uint64_t dir, const char *name, uint64_t id)
 {
-	cache_on_remove(cache, CACHE_ENDED, dir, name, id);
+	LOCK_SCOPE(&cache->lock);
+	forget_name_locked(cache, stamps_note, dir, name);
+	if (id)
+		drop_listing_locked(cache, id);
 }
 
 /* ---- statistics --------------------------------------------------------------------------------- */

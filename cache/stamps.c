@@ -8,13 +8,13 @@
 
 #include <glib.h>
 
-static _Atomic uint64_t *slot_of(struct stamps *stamps, uint64_t dir, const char *name)
+static size_t slot_of(uint64_t dir, const char *name)
 {
 	uint64_t hash = dir * UINT64_C(0x9e3779b97f4a7c15);
 
 	if (name)
 		hash ^= (uint64_t)g_str_hash(name) * UINT64_C(0xc2b2ae3d27d4eb4f);
-	return &stamps->slots[(hash ^ hash >> 29) % STAMPS_SLOTS];
+	return (hash ^ hash >> 29) % STAMPS_SLOTS;
 }
 
 /* Moments only grow, whichever of two threads comes first. */
@@ -33,7 +33,19 @@ uint64_t stamps_now(struct stamps *stamps)
 
 void stamps_note(struct stamps *stamps, uint64_t dir, const char *name)
 {
-	raise_to(slot_of(stamps, dir, name), ++stamps->moment);
+	raise_to(&stamps->slots[slot_of(dir, name)], ++stamps->moment);
+}
+
+void stamps_begin(struct stamps *stamps, uint64_t dir, const char *name)
+{
+	stamps->changing[slot_of(dir, name)]++;
+	stamps_note(stamps, dir, name);
+}
+
+void stamps_end(struct stamps *stamps, uint64_t dir, const char *name)
+{
+	stamps_note(stamps, dir, name);
+	stamps->changing[slot_of(dir, name)]--;
 }
 
 void stamps_note_all(struct stamps *stamps)
@@ -41,9 +53,24 @@ void stamps_note_all(struct stamps *stamps)
 	raise_to(&stamps->floor, ++stamps->moment);
 }
 
+static uint64_t last_unless_changing(struct stamps *stamps, uint64_t dir, const char *name,
+                                     uint32_t allowed)
+{
+	size_t slot = slot_of(dir, name);
+	uint64_t last;
+
+	if (stamps->changing[slot] > allowed)
+		return UINT64_MAX;
+	last = stamps->slots[slot];
+	return MAX(last, stamps->floor);
+}
+
 uint64_t stamps_last(struct stamps *stamps, uint64_t dir, const char *name)
 {
-	uint64_t last = *slot_of(stamps, dir, name);
+	return last_unless_changing(stamps, dir, name, 0);
+}
 
-	return MAX(last, stamps->floor);
+uint64_t stamps_last_but_ours(struct stamps *stamps, uint64_t dir, const char *name)
+{
+	return last_unless_changing(stamps, dir, name, 1);
 }

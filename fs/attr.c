@@ -65,6 +65,19 @@ static bool get_cached(struct fs *fs, uint64_t dir, const char *name, struct cac
 	return true;
 }
 
+static int get_by_some_handle(struct fs *fs, uint64_t node, struct cache_attr *ret_attr,
+                              uint64_t *ret_left_ns)
+{
+	struct sftp_attrs attrs;
+	int error = fetch_by_handle(fs, node, &attrs);
+
+	if (error)
+		return error;
+	convert_attrs_to_cache(&attrs, ret_attr);
+	*ret_left_ns = 0;
+	return 0;
+}
+
 /* Asks the server on behalf of a name, and tells the cache. */
 static int get_by_name(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
                        struct cache_attr *ret_attr, uint64_t *ret_left_ns)
@@ -77,11 +90,7 @@ static int get_by_name(struct fs *fs, uint64_t node, uint64_t dir, const char *n
 	if (error == -ENOENT) {
 		cache_on_surprise(fs->cache, dir, name, node);
 		/* Removed by another client; as with a local file, who has it open keeps it. */
-		if (fetch_by_handle(fs, node, &attrs) != 0)
-			return error;
-		convert_attrs_to_cache(&attrs, ret_attr);
-		*ret_left_ns = 0;
-		return 0;
+		return get_by_some_handle(fs, node, ret_attr, ret_left_ns) == 0 ? 0 : error;
 	}
 	if (error)
 		return error;
@@ -94,25 +103,51 @@ static int get_by_name(struct fs *fs, uint64_t node, uint64_t dir, const char *n
 	return 0;
 }
 
+static int get_by_place(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                        struct cache_attr *ret_attr, uint64_t *ret_left_ns)
+{
+	if (get_cached(fs, dir, name, ret_attr, ret_left_ns))
+		return 0;
+	return get_by_name(fs, node, dir, name, ret_attr, ret_left_ns);
+}
+
+/*
+ * Another type under the name is another file: the node's own is gone. The kernel would give the inode
+ * up for good (EIO) if it were told; ESTALE makes it look the name up again.
+ */
+static int check_type(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                      const struct cache_attr *attr)
+{
+	uint32_t type = node_type(fs->nodes, node);
+
+	if (!type || type == (attr->mode & S_IFMT))
+		return 0;
+	if (node_find(fs->nodes, dir, name) == node)
+		node_remove(fs->nodes, dir, name);
+	return -ESTALE;
+}
+
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns)
 {
 	g_autofree char *name = NULL;
-	struct sftp_attrs attrs;
-	uint64_t dir;
+	struct cache_attr attr;
+	uint64_t dir, left_ns;
 	int error = handle_drain_node(fs->handles, node);
 
 	if (error)
 		return error;
-	if (lookup_place(fs, node, &dir, &name)) {
-		if (get_cached(fs, dir, name, ret_attr, ret_left_ns))
-			return 0;
-		return get_by_name(fs, node, dir, name, ret_attr, ret_left_ns);
-	}
-	error = fetch_by_handle(fs, node, &attrs);
+	if (!lookup_place(fs, node, &dir, &name))
+		return get_by_some_handle(fs, node, ret_attr, ret_left_ns);
+	error = get_by_place(fs, node, dir, name, &attr, &left_ns);
+	if (!error)
+		error = check_type(fs, node, dir, name, &attr);
+	/* It has just been replaced; as with a local file, who has it open keeps it. */
+	if (error == -ESTALE)
+		return get_by_some_handle(fs, node, ret_attr, ret_left_ns);
 	if (error)
 		return error;
-	convert_attrs_to_cache(&attrs, ret_attr);
-	*ret_left_ns = 0;
+	*ret_attr = attr;
+	*ret_left_ns = left_ns;
 	return 0;
 }
 

@@ -4,8 +4,8 @@
  * ones, Debian 12's for one, do not know, and then mounts without. This works with every fusermount3.
  *
  * The guard is a forked child that waits for the end of a pipe whose other end only we hold. Then the
- * mountpoint is ours to unmount exactly if it answers ENOTCONN: an unmounted folder answers, and so
- * does whatever somebody has mounted there since.
+ * mountpoint is ours to unmount exactly if it answers as a mount does that nobody serves: an unmounted
+ * folder answers, and so does whatever somebody has mounted there since.
  *
  * We may have threads already, so the child calls only what is safe in a signal handler.
  */
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -43,6 +44,12 @@ static void wait_for_end_of_file(int fd)
 		errno = 0;
 }
 
+/* The pipe may end a moment before /dev/fuse does: a question on its way then is aborted. */
+static bool is_orphan_errno(int error)
+{
+	return error == ENOTCONN || error == ECONNABORTED;
+}
+
 static void guard_main(int fd, const char *mountpoint, const char *fusermount) G_GNUC_NORETURN;
 static void guard_main(int fd, const char *mountpoint, const char *fusermount)
 {
@@ -56,7 +63,7 @@ static void guard_main(int fd, const char *mountpoint, const char *fusermount)
 		_exit(EXIT_FAILURE);
 	close_all_but(fd);
 	wait_for_end_of_file(STDIN_FILENO);
-	if (stat(mountpoint, &stat_buf) == 0 || errno != ENOTCONN)
+	if (stat(mountpoint, &stat_buf) == 0 || !is_orphan_errno(errno))
 		_exit(EXIT_SUCCESS);
 	if (umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		_exit(EXIT_SUCCESS);

@@ -26,6 +26,8 @@ struct handle {
 
 	pthread_mutex_t lock;
 	pthread_cond_t answered; /* something on its way has been answered */
+	GQueue flights;          /* on their way, oldest first; protected by lock */
+	uint64_t last_flight;    /* number of the latest; protected by lock */
 	size_t in_flight;        /* bytes on their way; protected by lock */
 	int error;               /* first one not reported yet, negative; protected by lock */
 	bool failed;             /* a write has failed: each one is waited for; protected by lock */
@@ -169,15 +171,20 @@ int handle_open_flags(const struct handle *handle)
 /* One handle_write() that is on its way. */
 struct flight {
 	struct handle *handle; /* a reference */
+	GList link;            /* in handle->flights */
+	uint64_t number;
 	size_t size;
-	void (*written)(void *data, uint64_t node);
+	void (*written)(void *data);
 	void *data;
 };
 
-static void land(struct handle *handle, size_t size, int error)
+static void land(struct flight *flight, int error)
 {
+	struct handle *handle = flight->handle;
 	LOCK_SCOPE(&handle->lock);
-	handle->in_flight -= size;
+
+	g_queue_unlink(&handle->flights, &flight->link);
+	handle->in_flight -= flight->size;
 	if (error && !handle->error)
 		handle->error = error;
 	if (error)
@@ -207,43 +214,73 @@ static void on_answered(void *data, int error)
 {
 	struct flight *flight = data;
 
-	flight->written(flight->data, flight->handle->node);
-	land(flight->handle, flight->size, error);
+	flight->written(flight->data);
+	land(flight, error);
 	flight_free(flight);
 }
 
-/* Waits until at most `limit` bytes are on their way: 0, or -EINTR. */
-static int await_in_flight(struct handle *handle, size_t limit)
+static uint64_t last_flight(struct handle *handle)
+{
+	LOCK_SCOPE(&handle->lock);
+	return handle->last_flight;
+}
+
+/* True when more than `limit` bytes are on their way, or a flight up to that number is. */
+static bool is_on_its_way_locked(struct handle *handle, size_t limit, uint64_t number)
+{
+	const struct flight *oldest = g_queue_peek_head(&handle->flights);
+
+	return handle->in_flight > limit || (oldest && oldest->number <= number);
+}
+
+/* Waits until neither is: 0, or -EINTR. */
+static int await(struct handle *handle, size_t limit, uint64_t number)
 {
 	int error = 0;
 
 	cancel_begin_wait(&handle->lock, &handle->answered);
 	pthread_mutex_lock(&handle->lock);
-	while (handle->in_flight > limit && !cancel_is_raised())
+	while (is_on_its_way_locked(handle, limit, number) && !cancel_is_raised())
 		pthread_cond_wait(&handle->answered, &handle->lock);
-	if (handle->in_flight > limit)
+	if (is_on_its_way_locked(handle, limit, number))
 		error = -EINTR;
 	pthread_mutex_unlock(&handle->lock);
 	cancel_end_wait();
 	return error;
 }
 
+static int await_room(struct handle *handle, size_t size)
+{
+	return await(handle, HANDLE_IN_FLIGHT_MAX - MIN(size, HANDLE_IN_FLIGHT_MAX), 0);
+}
+
+/* Those that are on their way now: who goes on writing does not keep others waiting. */
+static int await_flights(struct handle *handle)
+{
+	return await(handle, SIZE_MAX, last_flight(handle));
+}
+
 /* Hands the bytes over; they count as on their way from here on. */
 static int take_off(struct handle *handle, const void *buf, size_t size, uint64_t offset,
-                    void (*written)(void *data, uint64_t node), void *data)
+                    void (*written)(void *data), void *data)
 {
 	struct flight *flight = g_new(struct flight, 1);
 	int error;
 
-	*flight = (struct flight){handle_ref(handle), size, written, data};
+	*flight = (struct flight){
+		.handle = handle_ref(handle), .size = size, .written = written, .data = data};
+	flight->link.data = flight;
 	count_flight(handle->table, 1);
 	pthread_mutex_lock(&handle->lock);
+	flight->number = ++handle->last_flight;
+	g_queue_push_tail_link(&handle->flights, &flight->link);
 	handle->in_flight += size;
 	pthread_mutex_unlock(&handle->lock);
 	error = sftp_write_async(handle->file, buf, size, offset, on_answered, flight);
 	if (error) {
-		land(handle, size, error == -EINTR ? 0 : error);
+		land(flight, error == -EINTR ? 0 : error);
 		flight_free(flight);
+		written(data);
 	}
 	return error;
 }
@@ -262,25 +299,25 @@ static int pending_error(struct handle *handle)
 }
 
 int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
-                 void (*written)(void *data, uint64_t node), void *data)
+                 void (*written)(void *data), void *data)
 {
-	int error = await_in_flight(handle, HANDLE_IN_FLIGHT_MAX - MIN(size, HANDLE_IN_FLIGHT_MAX));
+	int error = await_room(handle, size);
 
 	if (!error)
 		error = pending_error(handle);
-	if (!error)
-		error = take_off(handle, buf, size, offset, written, data);
-	if (!error && has_failed(handle)) {
-		error = await_in_flight(handle, 0);
-		if (!error)
-			error = pending_error(handle);
+	if (error) {
+		written(data);
+		return error;
 	}
-	return error;
+	error = take_off(handle, buf, size, offset, written, data);
+	if (!error && has_failed(handle))
+		error = await_flights(handle);
+	return error ? error : pending_error(handle);
 }
 
 int handle_drain(struct handle *handle, bool take_error)
 {
-	int error = await_in_flight(handle, 0);
+	int error = await_flights(handle);
 
 	if (error || !take_error)
 		return error;

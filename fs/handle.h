@@ -47,17 +47,17 @@ int handle_open_flags(const struct handle *handle);
 
 /*
  * Write-behind of `size` bytes. Waits while HANDLE_IN_FLIGHT_MAX bytes are on their way, and for the
- * reply once a write of this handle has failed: then each write tells its own error. `written(data,
- * node)` is called when the server has answered, before the bytes stop counting as on their way; on any
- * thread, possibly before this returns; not when nothing was sent.
+ * reply once a write of this handle has failed: then each write tells its own error. `written(data)` is
+ * called once: when the server has answered, before the bytes stop counting as on their way, or at once
+ * when nothing was sent; on any thread, possibly before this returns.
  * Returns 0, or -errno: of this write, or of an earlier one that flush and fsync have not reported yet
- * (they still will). -EINTR: cancelled, nothing was sent.
+ * (they still will). -EINTR: cancelled.
  */
 int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
-                 void (*written)(void *data, uint64_t node), void *data);
+                 void (*written)(void *data), void *data);
 /*
- * Waits until nothing is on its way. With `take_error` returns the first error of the handle's writes
- * that has not been reported yet and forgets it; else 0. -EINTR: cancelled; the error is kept.
+ * Waits until what is on its way now has been answered. With `take_error` returns the first error of the
+ * handle's writes that has not been reported yet and forgets it; else 0. -EINTR: cancelled; the error is kept.
  */
 int handle_drain(struct handle *handle, bool take_error);
 /* Waits for all handles of a node, errors kept for their owners. 0 or -EINTR. */

@@ -3,7 +3,8 @@
  * See interrupt.h. A remote file system may be slow, and programs that take signals all the time (git's
  * progress timer, debuggers, garbage collectors) must not see EINTR from stat(2). A program that was
  * killed must go, though, however long the server is silent: the kernel waits for our answer even
- * then. So a request is given up exactly when its caller is dying.
+ * then. So a request is given up when its caller is dying; and, once it has been waiting for a second,
+ * when its caller was asked to stop (^C) but catches that signal, which it cannot before we answer.
  *
  * The kernel tells us of the first signal only (FUSE_INTERRUPT); the one that kills may be the second,
  * and the telling needs a free worker. So a watcher looks at the callers, too: of interrupted
@@ -59,6 +60,9 @@ static struct {
 static const int core_signals[] = {SIGQUIT, SIGILL,  SIGTRAP, SIGABRT, SIGBUS,
                                    SIGFPE,  SIGSEGV, SIGXCPU, SIGXFSZ, SIGSYS};
 
+/* Those that ask a program to stop. */
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
 static uint64_t signal_bit(int number)
 {
 	return UINT64_C(1) << (number - 1);
@@ -87,19 +91,31 @@ static uint64_t signal_set(const char *status, const char *name)
 	return line ? strtoull(line + strlen(name), NULL, 16) : 0;
 }
 
-static bool has_fatal_signal(pid_t thread)
+static uint64_t signal_mask(const int *numbers, size_t count)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; i < count; i++)
+		mask |= signal_bit(numbers[i]);
+	return mask;
+}
+
+static bool has_signal_to_stop(pid_t thread, bool even_caught)
 {
 	char status[4096];
-	uint64_t pending, ignored, fatal = 0;
+	uint64_t pending, ignored, caught;
 
 	if (!read_proc(thread, "status", status, sizeof(status)))
 		return false;
 	pending = signal_set(status, "\nSigPnd:") | signal_set(status, "\nShdPnd:");
-	ignored = signal_set(status, "\nSigBlk:") | signal_set(status, "\nSigIgn:") |
-	          signal_set(status, "\nSigCgt:");
-	for (size_t i = 0; i < G_N_ELEMENTS(core_signals); i++)
-		fatal |= signal_bit(core_signals[i]);
-	return pending & ((fatal & ~ignored) | signal_bit(SIGKILL));
+	ignored = signal_set(status, "\nSigBlk:") | signal_set(status, "\nSigIgn:");
+	caught = signal_set(status, "\nSigCgt:");
+	if (pending & signal_bit(SIGKILL))
+		return true;
+	pending &= ~ignored;
+	if (even_caught && pending & signal_mask(stop_signals, G_N_ELEMENTS(stop_signals)))
+		return true;
+	return pending & ~caught & signal_mask(core_signals, G_N_ELEMENTS(core_signals));
 }
 
 /*
@@ -119,9 +135,10 @@ static bool was_killed(pid_t thread)
 	return field && (strtol(field, NULL, 10) & 0x7f) != 0;
 }
 
-bool interrupt_is_dying(pid_t thread)
+/* `waits_long`: it is enough that the caller was asked to stop. */
+static bool is_to_be_given_up(pid_t caller, bool waits_long)
 {
-	return thread > 0 && (has_fatal_signal(thread) || was_killed(thread));
+	return caller > 0 && (has_signal_to_stop(caller, waits_long) || was_killed(caller));
 }
 
 /* ---- the watcher ------------------------------------------------------------------------------ */
@@ -130,6 +147,7 @@ struct suspect {
 	struct interrupt *interrupt;
 	uint64_t serial;
 	pid_t caller;
+	bool waits_long;
 };
 
 static void find_suspects_locked(GArray *suspects)
@@ -137,9 +155,10 @@ static void find_suspects_locked(GArray *suspects)
 	uint64_t now = clock_now_ns();
 
 	for (struct interrupt *it = watch.serving; it; it = it->next) {
-		struct suspect suspect = {it, it->serial, it->caller};
+		bool waits_long = now - it->since_ns >= LONG_NS;
+		struct suspect suspect = {it, it->serial, it->caller, waits_long};
 
-		if (it->interrupted || now - it->since_ns >= LONG_NS)
+		if (it->interrupted || waits_long)
 			g_array_append_val(suspects, suspect);
 	}
 }
@@ -155,7 +174,7 @@ static bool is_still_serving_locked(const struct suspect *suspect)
 
 static void judge(const struct suspect *suspect)
 {
-	if (!interrupt_is_dying(suspect->caller))
+	if (!is_to_be_given_up(suspect->caller, suspect->waits_long))
 		return;
 	LOCK_SCOPE(&watch.lock);
 	if (is_still_serving_locked(suspect))
@@ -241,7 +260,7 @@ static struct interrupt *of_this_thread(void)
 static void on_interrupt(fuse_req_t req, void *data)
 {
 	struct interrupt *interrupt = data;
-	bool dying = interrupt_is_dying(fuse_req_ctx(req)->pid);
+	bool dying = is_to_be_given_up(fuse_req_ctx(req)->pid, false);
 	LOCK_SCOPE(&watch.lock);
 
 	interrupt->interrupted = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests whose caller is about to die are given up; others are not disturbed by signals.
+ * Requests whose caller is about to die, or was asked to stop and hangs, are given up; others are not
+ * disturbed by signals.
  *
  * Each thread that serves requests has one struct interrupt, made at its first request and freed when
  * the thread ends.
@@ -16,8 +17,5 @@ struct interrupt;
 struct interrupt *interrupt_begin(fuse_req_t req);
 /* ... and is about to reply to it. */
 void interrupt_end(struct interrupt *interrupt, fuse_req_t req);
-
-/* True when a thread of that number is about to die, so that nobody waits for its system call. */
-bool interrupt_is_dying(pid_t thread);
 
 #endif

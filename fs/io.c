@@ -57,28 +57,39 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-/* The attributes of the node change. */
-static void note_change(struct fs *fs, enum cache_when when, uint64_t node)
-{
-	g_autofree char *name = NULL;
+/* A change of a node's attributes, from its begin to its end, whatever becomes of the name meanwhile. */
+struct change {
+	struct fs *fs;
 	uint64_t dir;
+	char *name; /* NULL: the node had no name at the begin; nothing is kept of such */
+};
 
-	if (lookup_place(fs, node, &dir, &name))
-		cache_on_change(fs->cache, when, dir, name);
+static struct change *change_begin(struct fs *fs, uint64_t node)
+{
+	struct change *change = g_new0(struct change, 1);
+
+	change->fs = fs;
+	if (lookup_place(fs, node, &change->dir, &change->name))
+		cache_on_change(fs->cache, CACHE_BEGINS, change->dir, change->name);
+	return change;
 }
 
-static void on_written(void *data, uint64_t node)
+static void change_end(void *data)
 {
-	note_change(data, CACHE_ENDED, node);
+	struct change *change = data;
+
+	if (change->name)
+		cache_on_change(change->fs->cache, CACHE_ENDED, change->dir, change->name);
+	g_free(change->name);
+	g_free(change);
 }
 
 static ssize_t write_work(struct fs *fs, struct handle *handle, const void *buf, size_t size,
                           off_t offset)
 {
-	int error;
+	struct change *change = change_begin(fs, handle_node(handle));
+	int error = handle_write(handle, buf, size, (uint64_t)offset, change_end, change);
 
-	note_change(fs, CACHE_BEGINS, handle_node(handle));
-	error = handle_write(handle, buf, size, (uint64_t)offset, on_written, fs);
 	if (!error && fs->settings.sync_write)
 		error = handle_drain(handle, true);
 	return error ? request_io_error(error) : (ssize_t)size;
@@ -168,6 +179,7 @@ static int copy_error(int error)
 static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, struct handle *to,
                          off_t to_offset, size_t size)
 {
+	struct change *change;
 	int error;
 
 	if (!(sftp_client_extensions(fs->client) & SFTP_EXT_COPY_DATA))
@@ -179,10 +191,10 @@ static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, 
 		error = clamp_to_source(handle_file(from), from_offset, &size);
 	if (error || size == 0)
 		return request_io_error(error);
-	note_change(fs, CACHE_BEGINS, handle_node(to));
+	change = change_begin(fs, handle_node(to));
 	error = sftp_copy_data(handle_file(from), (uint64_t)from_offset, handle_file(to),
 	                       (uint64_t)to_offset, size);
-	note_change(fs, CACHE_ENDED, handle_node(to));
+	change_end(change);
 	return error ? copy_error(error) : (ssize_t)size;
 }
 

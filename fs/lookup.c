@@ -80,7 +80,8 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
 	node_set_type(fs->nodes, id, known->attr.mode);
 	*ret_entry = (struct fuse_entry_param){
 		.ino = id,
-		.entry_timeout = lookup_timeout(fs, fs->settings.entry_timeout, known->name_left_ns),
+		.entry_timeout =
+			lookup_timeout(fs, fs->settings.entry_timeout, known->name_left_ns),
 		.attr_timeout = lookup_timeout(fs, fs->settings.attr_timeout, known->attr_left_ns),
 	};
 	convert_cache_to_stat(fs, &known->attr, node_ino(fs->nodes, id), &ret_entry->attr);

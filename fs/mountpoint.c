@@ -223,7 +223,7 @@ int mountpoint_mount(struct fs *fs, const char *mountpoint, const struct fuse_lo
  */
 static void remove_dead_mount(const char *mountpoint)
 {
-	const char *const command[] = { "fusermount3", "-u", "-q", "-z", "--", mountpoint, NULL };
+	const char *const command[] = {"fusermount3", "-u", "-q", "-z", "--", mountpoint, NULL};
 	struct stat stat_buf;
 	pid_t child;
 

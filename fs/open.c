@@ -185,11 +185,10 @@ static int create_path(struct fs *fs, uint64_t dir, const char *name, mode_t mod
 		g_autofree char *path = NULL;
 		int error;
 
+		*ret_ticket = cache_take_ticket(fs->cache);
 		path = node_child_path(fs->nodes, dir, name);
 		if (!path)
 			return -ENOENT;
-		cache_on_create(fs->cache, CACHE_BEGINS, dir, name);
-		*ret_ticket = cache_take_ticket(fs->cache);
 		error = open_path(fs, path, flags | O_CREAT, mode, ret_opened);
 		if (!lookup_was_moved(fs, error, dir, name, path))
 			return error;
@@ -203,6 +202,7 @@ static int create_work(struct fs *fs, uint64_t dir, const char *name, mode_t mod
 	struct opened opened;
 	int error;
 
+	cache_on_create(fs->cache, CACHE_BEGINS, dir, name);
 	error = create_path(fs, dir, name, mode, fi->flags, &ticket, &opened);
 	ticket = cache_end_create(fs->cache, ticket, dir, name);
 	if (error)

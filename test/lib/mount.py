@@ -39,7 +39,7 @@ def is_upstream():
 
 def environment(folder, mark, more=None):
     """What a run of sshfs sees: no locale, no agent, no display; sanitizers report into the folder."""
-    keep = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSHFS_TEST_SLOWNESS")
+    keep = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSHFS_TEST_SLOWNESS", "G_SLICE")
     env = {name: os.environ[name] for name in keep if name in os.environ}
     report = f"log_path={folder}/sanitizer"
     env.update({
@@ -193,15 +193,24 @@ class Mount:
 
     def unmount(self, seconds=20):
         """Unmounts as a user would, waits for the end, and checks that nothing is left behind."""
+        self._ask_to_unmount(seconds)
+        code = self.wait_over(seconds)
+        self.check_sanitizers()
+        assert code in (0, None), f"exit code {code} after an unmount; it said:\n{self.log()}"
+        self.check()
+
+    def _ask_to_unmount(self, seconds):
         program = ["umount", "-i"] if os.geteuid() == 0 else ["fusermount3", "-u"]
         # Just after the last close the kernel may still hold the mount for a moment.
         processes.wait_until(lambda: subprocess.run(
             [*program, str(self.path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL).returncode == 0 or self.entry() is None,
             f"unmounting {self.path}", seconds)
-        code = self.wait_over(seconds)
-        assert code in (0, None), f"exit code {code} after an unmount; it said:\n{self.log()}"
-        self.check()
+
+    def end(self, seconds=20):
+        """Unmounts it where it has not ended by itself; returns its exit code, whatever it is."""
+        self._ask_to_unmount(seconds)
+        return self.wait_over(seconds)
 
     def check(self):
         """After the end: nothing left running or mounted, nothing said that should not be."""
@@ -210,12 +219,15 @@ class Mount:
                              f"the end of {[processes.command_of(pid) for pid in self.processes()]}")
         self.check_log()
 
-    def check_log(self):
+    def check_sanitizers(self):
         reports = "".join(path.read_text(errors="replace")
                           for path in sorted(self.folder.glob("sanitizer*")))
         assert not reports, f"a sanitizer reports:\n{reports}"
+        assert not SANITIZER.search(self.log()), f"a sanitizer reports:\n{self.log()}"
+
+    def check_log(self):
+        self.check_sanitizers()
         text = self.log()
-        assert not SANITIZER.search(text), f"a sanitizer reports:\n{text}"
         if not self.expect_noise:
             found = FORBIDDEN.search(text)
             assert not found, f"the log says {found[0]!r}:\n{text}"

@@ -12,7 +12,7 @@ at start, so each connection can be served differently:
     "status": {TYPE: CODE}   these requests are refused with this status and not forwarded
     "reply": {TYPE: HEX}     these are answered by these raw bytes ("ID" stands for the request's id);
                              of a list each is used once, later requests are forwarded
-    "ends_at": [TYPE, N]     the connection ends when the Nth such request comes
+    "ends_at": [TYPE, N]     the connection ends when the Nth such request (or extension) comes
     "server": [WORD...]      options for sftp-server
 """
 
@@ -162,11 +162,13 @@ class Middle:
             self.out.write(data)
             self.out.flush()
 
-    def answer_ourselves(self, packet, kind):
+    def answer_ourselves(self, packet, kind, extension):
         """Whether the rules answer this request instead of the server."""
         number = packet[1:5]
         count = self.counts[kind] = self.counts.get(kind, 0) + 1
-        if self.rules.get("ends_at") == [kind, count]:
+        if extension:
+            self.counts[extension] = self.counts.get(extension, 0) + 1
+        if self.rules.get("ends_at") in ([kind, count], [extension, self.counts.get(extension)]):
             os._exit(0)
         if kind in self.rules.get("status", {}):
             status = struct.pack(">I", self.rules["status"][kind])
@@ -193,7 +195,7 @@ class Middle:
             one = describe(packet)
             if self.record:
                 self.record.write(json.dumps(one) + "\n")
-            if self.answer_ourselves(packet, one["type"]):
+            if self.answer_ourselves(packet, one["type"], one.get("extension")):
                 continue
             limit = self.rules.get("short_reads")
             if limit and one["type"] == "READ" and one["length"] > limit:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many threads at once on one mount; run on the thread-sanitized build, too."""
+"""Many threads that get in each other's way on the same few names; thread-sanitized, too."""
 
 import errno
 import os
