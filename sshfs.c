@@ -145,6 +145,7 @@ int main(int argc, char **argv)
 	__attribute__((cleanup(tear_down))) struct program program = {.options = NULL};
 	char *why = NULL;
 
+	daemon_open_standard_fds();
 	if (options_parse(argc, argv, &program.options, &why) != 0)
 		return say_why(why);
 	switch (program.options->action) {

@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from lib import mount as mount_module
+
 pytestmark = [pytest.mark.core, pytest.mark.needs("fuse", "server")]
 
 
@@ -67,3 +69,15 @@ def test_over_the_fake_ssh(mount, server_dir):
     assert (server_dir / "file").read_text() == "content"
     assert subprocess.run(["cat", m.path / "file"], stdout=subprocess.PIPE,
                           check=True).stdout == b"content"
+
+
+@pytest.mark.ours
+def test_closed_standard_descriptors(mount, tmp_path):
+    """Nothing of ours may become descriptor 0, 1 or 2, where a message would end up in it."""
+    shut = tmp_path / "shut"
+    shut.write_text(f"#!/bin/sh\nexec {mount_module.binary()} \"$@\" <&- >&- 2>&-\n")
+    shut.chmod(0o755)
+    m = mount(over="fake", program=str(shut))
+    assert os.listdir(m.path) == []
+    for number in range(3):
+        assert os.readlink(f"/proc/{m.pid}/fd/{number}") == "/dev/null"

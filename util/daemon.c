@@ -34,6 +34,18 @@ static void wait_for_child(pid_t child, int fd)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
 
+void daemon_open_standard_fds(void)
+{
+	int fd;
+
+	/* The lowest free number is what open() gives, so the gaps fill up from below. */
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int daemon_fork(void)
 {
 	int fds[2];

@@ -7,10 +7,17 @@
  * with its status: 0 once the file system serves, the child's exit code if it failed. The child
  * keeps the terminal until daemon_ready(), so that ssh can prompt.
  *
- * Calling order: daemon_fork(), then once daemon_ready(); an exit before that is a failure.
+ * Calling order: daemon_open_standard_fds() first of all, daemon_fork(), then once daemon_ready(); an exit
+ * before that is a failure.
  */
 #ifndef UTIL_DAEMON_H
 #define UTIL_DAEMON_H
+
+/*
+ * Puts /dev/null in the place of stdin, stdout and stderr where our caller has closed them: else the next
+ * file opened would become one of them, and messages would go into a connection or /dev/fuse.
+ */
+void daemon_open_standard_fds(void);
 
 /*
  * Forks. Returns 0 in the child; does not return in the parent; returns -errno when fork or pipe
