@@ -9,6 +9,7 @@
  * SFTP sets both times or none, and knows no "now": where only one is to change the other is asked for
  * first, and now is our clock's. Times end with 32 bits, in 2106.
  */
+#include <string.h>
 #include <time.h>
 
 #include "request.h"
@@ -35,6 +36,14 @@ static int fetch_by_handle(struct fs *fs, uint64_t node, struct sftp_attrs *ret_
 	return error;
 }
 
+/* True when an answer to a question about `path` is one about the node, still. */
+static bool is_still_at(struct fs *fs, uint64_t node, const char *path)
+{
+	g_autofree char *now = node_path(fs->nodes, node);
+
+	return now && strcmp(now, path) == 0;
+}
+
 /* From the server, bypassing the cache. *ret_ticket was taken before it was asked. */
 static int fetch(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
                  struct sftp_attrs *ret_attrs)
@@ -48,25 +57,33 @@ static int fetch(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
 		if (!path)
 			return fetch_by_handle(fs, node, ret_attrs);
 		error = attr_fetch(fs, path, ret_attrs);
-		if (!lookup_node_was_moved(fs, error, node, path))
+		if ((error && error != -ENOENT) || is_still_at(fs, node, path))
 			return error;
 	}
 }
 
-static bool get_cached(struct fs *fs, uint64_t dir, const char *name, struct cache_attr *ret_attr,
-                       uint64_t *ret_left_ns)
+/* The kernel makes an inode bad that changes its type. */
+static bool is_of_node(struct fs *fs, uint64_t node, const struct cache_attr *attr)
+{
+	return node_type(fs->nodes, node) == (attr->mode & S_IFMT);
+}
+
+static bool get_cached(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                       struct cache_attr *ret_attr, uint64_t *ret_left_ns)
 {
 	struct cache_name known;
 
-	if (cache_get_name(fs->cache, dir, name, &known) != CACHE_PRESENT || !known.has_attr)
+	if (cache_get_name(fs->cache, dir, name, &known) != CACHE_PRESENT || !known.has_attr ||
+	    !is_of_node(fs, node, &known.attr))
 		return false;
 	*ret_attr = known.attr;
 	*ret_left_ns = known.attr_left_ns;
 	return true;
 }
 
-static int get_by_some_handle(struct fs *fs, uint64_t node, struct cache_attr *ret_attr,
-                              uint64_t *ret_left_ns)
+/* As with a local file, who has it open keeps it, whatever has become of its name. */
+static int get_by_handle(struct fs *fs, uint64_t node, struct cache_attr *ret_attr,
+                         uint64_t *ret_left_ns)
 {
 	struct sftp_attrs attrs;
 	int error = fetch_by_handle(fs, node, &attrs);
@@ -89,66 +106,39 @@ static int get_by_name(struct fs *fs, uint64_t node, uint64_t dir, const char *n
 
 	if (error == -ENOENT) {
 		cache_on_surprise(fs->cache, dir, name, node);
-		/* Removed by another client; as with a local file, who has it open keeps it. */
-		return get_by_some_handle(fs, node, ret_attr, ret_left_ns) == 0 ? 0 : error;
+		return get_by_handle(fs, node, ret_attr, ret_left_ns) == 0 ? 0 : error;
 	}
 	if (error)
 		return error;
 	convert_attrs_to_cache(&attrs, &fresh);
+	/* Replaced by another client; the kernel, told ESTALE, looks the name up again. */
+	if (!is_of_node(fs, node, &fresh)) {
+		cache_on_surprise(fs->cache, dir, name, node);
+		node_remove(fs->nodes, dir, name);
+		return get_by_handle(fs, node, ret_attr, ret_left_ns);
+	}
 	cache_put_name(fs->cache, ticket, dir, name, node, &fresh);
-	if (!get_cached(fs, dir, name, ret_attr, ret_left_ns)) {
+	if (!get_cached(fs, node, dir, name, ret_attr, ret_left_ns)) {
 		*ret_attr = fresh;
 		*ret_left_ns = 0;
 	}
 	return 0;
 }
 
-static int get_by_place(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
-                        struct cache_attr *ret_attr, uint64_t *ret_left_ns)
-{
-	if (get_cached(fs, dir, name, ret_attr, ret_left_ns))
-		return 0;
-	return get_by_name(fs, node, dir, name, ret_attr, ret_left_ns);
-}
-
-/*
- * Another type under the name is another file: the node's own is gone. The kernel would give the inode
- * up for good (EIO) if it were told; ESTALE makes it look the name up again.
- */
-static int check_type(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
-                      const struct cache_attr *attr)
-{
-	uint32_t type = node_type(fs->nodes, node);
-
-	if (!type || type == (attr->mode & S_IFMT))
-		return 0;
-	if (node_find(fs->nodes, dir, name) == node)
-		node_remove(fs->nodes, dir, name);
-	return -ESTALE;
-}
-
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns)
 {
 	g_autofree char *name = NULL;
-	struct cache_attr attr;
-	uint64_t dir, left_ns;
+	uint64_t dir;
 	int error = handle_drain_node(fs->handles, node);
 
 	if (error)
 		return error;
-	if (!lookup_place(fs, node, &dir, &name))
-		return get_by_some_handle(fs, node, ret_attr, ret_left_ns);
-	error = get_by_place(fs, node, dir, name, &attr, &left_ns);
-	if (!error)
-		error = check_type(fs, node, dir, name, &attr);
-	/* It has just been replaced; as with a local file, who has it open keeps it. */
-	if (error == -ESTALE)
-		return get_by_some_handle(fs, node, ret_attr, ret_left_ns);
-	if (error)
-		return error;
-	*ret_attr = attr;
-	*ret_left_ns = left_ns;
-	return 0;
+	if (lookup_place(fs, node, &dir, &name)) {
+		if (get_cached(fs, node, dir, name, ret_attr, ret_left_ns))
+			return 0;
+		return get_by_name(fs, node, dir, name, ret_attr, ret_left_ns);
+	}
+	return get_by_handle(fs, node, ret_attr, ret_left_ns);
 }
 
 /* attr_get() in the form that is replied. */

@@ -9,7 +9,8 @@
  *
  * The race that shaped it: the path is put together, the folder is renamed by another process, the
  * server says ENOENT. The name is not missing; its path was old. So the path is put together again,
- * and if it has changed, so is the question.
+ * and if it has changed, so is the question. Likewise the name may have been removed and made again,
+ * as something else, while the answer was on its way.
  */
 #include <limits.h>
 #include <string.h>
@@ -58,14 +59,12 @@ bool lookup_place(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_na
 
 /* ---- the kernel is told ----------------------------------------------------------------------- */
 
-/* Another type is another file: the node of the old one must not live on under the name. */
-static void part_with_replaced(struct fs *fs, uint64_t dir, const char *name, uint32_t mode)
+/* The kernel makes an inode bad that changes its type: another type must be another node. */
+static bool is_other_file(struct fs *fs, uint64_t node, uint32_t mode)
 {
-	uint64_t id = node_find(fs->nodes, dir, name);
-	uint32_t type = id ? node_type(fs->nodes, id) : 0;
+	uint32_t type = node ? node_type(fs->nodes, node) : 0;
 
-	if (type && type != (mode & S_IFMT))
-		node_remove(fs->nodes, dir, name);
+	return type && type != (mode & S_IFMT);
 }
 
 int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
@@ -73,7 +72,8 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
 {
 	uint64_t id;
 
-	part_with_replaced(fs, dir, name, known->attr.mode);
+	if (is_other_file(fs, node_find(fs->nodes, dir, name), known->attr.mode))
+		return -ESTALE;
 	id = node_enter(fs->nodes, dir, name, known->id);
 	if (!id)
 		return -ESTALE;
@@ -103,10 +103,13 @@ uint64_t lookup_choose_id(struct fs *fs, uint64_t dir, const char *name)
 int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const char *name,
                  const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry)
 {
-	struct cache_name fresh = {.id = lookup_choose_id(fs, dir, name), .has_attr = true};
+	struct cache_name fresh = {.has_attr = true};
 	struct cache_name known;
 
 	convert_attrs_to_cache(attrs, &fresh.attr);
+	if (is_other_file(fs, node_find(fs->nodes, dir, name), fresh.attr.mode))
+		node_remove(fs->nodes, dir, name);
+	fresh.id = lookup_choose_id(fs, dir, name);
 	cache_put_name(fs->cache, ticket, dir, name, fresh.id, &fresh.attr);
 	if (cache_get_name(fs->cache, dir, name, &known) == CACHE_PRESENT && known.has_attr) {
 		fresh.name_left_ns = known.name_left_ns;
@@ -146,12 +149,24 @@ static int answer_absent(struct fs *fs, uint64_t left_ns, struct fuse_entry_para
 
 /* ---- look-up ---------------------------------------------------------------------------------- */
 
-/* The server is asked once; its answer goes into the cache. */
+/* True when the answer contradicts a node that was made while it was on its way. */
+static bool is_outdated(struct fs *fs, uint64_t dir, const char *name, uint64_t node,
+                        const struct sftp_attrs *attrs)
+{
+	uint64_t now = node_find(fs->nodes, dir, name);
+	struct cache_attr attr;
+
+	convert_attrs_to_cache(attrs, &attr);
+	return now != node && is_other_file(fs, now, attr.mode);
+}
+
+/* The server is asked once; its answer goes into the cache. -EAGAIN: it is outdated. */
 static int ask_once(struct fs *fs, uint64_t dir, const char *name, char **ret_path,
                     struct fuse_entry_param *ret_entry)
 {
 	struct cache_ticket ticket = cache_take_ticket(fs->cache);
 	struct cache_name known = {.name_left_ns = 0};
+	uint64_t node = node_find(fs->nodes, dir, name);
 	struct sftp_attrs attrs;
 	int error;
 
@@ -159,6 +174,8 @@ static int ask_once(struct fs *fs, uint64_t dir, const char *name, char **ret_pa
 	if (!*ret_path)
 		return -ENOENT;
 	error = attr_fetch(fs, *ret_path, &attrs);
+	if (!error && is_outdated(fs, dir, name, node, &attrs))
+		return -EAGAIN;
 	if (!error)
 		return lookup_enter(fs, ticket, dir, name, &attrs, ret_entry);
 	if (error != -ENOENT || lookup_was_moved(fs, error, dir, name, *ret_path))
@@ -177,7 +194,7 @@ static int ask_server(struct fs *fs, uint64_t dir, const char *name,
 		g_autofree char *path = NULL;
 		int error = ask_once(fs, dir, name, &path, ret_entry);
 
-		if (!path || !lookup_was_moved(fs, error, dir, name, path))
+		if (error != -EAGAIN && (!path || !lookup_was_moved(fs, error, dir, name, path)))
 			return error;
 	}
 }
@@ -197,8 +214,9 @@ static int lookup_work(struct fs *fs, uint64_t dir, const char *name,
 	if (error)
 		return error;
 	answer = cache_get_name(fs->cache, dir, name, &known);
-	if (answer == CACHE_PRESENT && known.has_attr)
-		return lookup_enter_known(fs, dir, name, &known, ret_entry);
+	if (answer == CACHE_PRESENT && known.has_attr &&
+	    lookup_enter_known(fs, dir, name, &known, ret_entry) == 0)
+		return 0;
 	if (answer == CACHE_ABSENT)
 		return answer_absent(fs, known.name_left_ns, ret_entry);
 	return ask_server(fs, dir, name, ret_entry);

@@ -81,7 +81,7 @@ int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const 
 /* lookup.c: the same after the name was made: asks the server for its attributes first. */
 int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
                      struct fuse_entry_param *ret_entry);
-/* lookup.c: a name whose attributes the cache has just told. */
+/* lookup.c: a name whose attributes the cache has just told. -ESTALE: they are not of its node. */
 int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
                        const struct cache_name *known, struct fuse_entry_param *ret_entry);
 /*
