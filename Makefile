@@ -25,7 +25,7 @@ check:
 
 bench: build
 	@utils/setup run build demo
-	@bench/run
+	@bench/loopback $(ARGS)
 
 install: build
 	meson install -C $(BUILD) --skip-subprojects --no-rebuild

@@ -9,6 +9,7 @@
 #define FS_CONTEXT_H
 
 #include <fuse_lowlevel.h>
+#include <glib.h>
 #include <pthread.h>
 
 #include "fs.h"
@@ -25,6 +26,12 @@ struct ending {
 	enum fs_ending why; /* once asked; protected by lock */
 };
 
+/* Folders that are open, so that none is forgotten when the session ends before they are released. */
+struct open_dirs {
+	pthread_mutex_t lock;
+	GQueue handles; /* of struct dir_handle; protected by lock */
+};
+
 struct fs {
 	struct fs_settings settings; /* set once before start */
 	struct sftp_client *client;  /* borrowed */
@@ -32,6 +39,7 @@ struct fs {
 	struct node_table *nodes;    /* replaced by fs_check_root() only */
 	char *base_path;             /* that of nodes: settings.base_path with "~" resolved */
 	struct handle_table *handles;
+	struct open_dirs open_dirs;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
 	struct autounmount *autounmount; /* set once by fs_mount() */

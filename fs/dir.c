@@ -26,6 +26,7 @@
 struct dir_handle {
 	pthread_mutex_t lock;
 	struct listing *listing; /* NULL: not read yet; protected by lock */
+	GList link;              /* in fs->open_dirs; protected by that one's lock */
 };
 
 static struct dir_handle *handle_of(const struct fuse_file_info *fi)
@@ -281,8 +282,22 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t dir, size_t size, off_t of
 
 /* ---- open and release ------------------------------------------------------------------------- */
 
-static void dir_handle_free(struct dir_handle *handle)
+static struct dir_handle *dir_handle_new(struct fs *fs)
 {
+	struct dir_handle *handle = g_new0(struct dir_handle, 1);
+
+	pthread_mutex_init(&handle->lock, NULL);
+	handle->link.data = handle;
+	LOCK_SCOPE(&fs->open_dirs.lock);
+	g_queue_push_tail_link(&fs->open_dirs.handles, &handle->link);
+	return handle;
+}
+
+static void dir_handle_free(struct fs *fs, struct dir_handle *handle)
+{
+	pthread_mutex_lock(&fs->open_dirs.lock);
+	g_queue_unlink(&fs->open_dirs.handles, &handle->link);
+	pthread_mutex_unlock(&fs->open_dirs.lock);
 	listing_unref(handle->listing);
 	pthread_mutex_destroy(&handle->lock);
 	g_free(handle);
@@ -290,14 +305,14 @@ static void dir_handle_free(struct dir_handle *handle)
 
 static void op_opendir(fuse_req_t req, fuse_ino_t dir, struct fuse_file_info *fi)
 {
-	struct dir_handle *handle = g_new0(struct dir_handle, 1);
 	struct request request;
+	struct fs *fs;
 
 	request_begin(&request, req);
-	pthread_mutex_init(&handle->lock, NULL);
-	fi->fh = (uintptr_t)handle;
+	fs = request.fs;
+	fi->fh = (uintptr_t)dir_handle_new(fs);
 	if (!request_end_open(&request, 0, fi))
-		dir_handle_free(handle);
+		dir_handle_free(fs, handle_of(fi));
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t dir, struct fuse_file_info *fi)
@@ -305,8 +320,16 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t dir, struct fuse_file_info 
 	struct request request;
 
 	request_begin(&request, req);
-	dir_handle_free(handle_of(fi));
+	dir_handle_free(request.fs, handle_of(fi));
 	request_end(&request, 0);
+}
+
+void dir_free_all(struct fs *fs)
+{
+	GList *link;
+
+	while ((link = fs->open_dirs.handles.head))
+		dir_handle_free(fs, link->data);
 }
 
 /* Names are on the server when the call that made them returns; more cannot be asked for. */

@@ -112,6 +112,8 @@ double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns);
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns);
 /* attr.c: LSTAT, or STAT with follow_symlinks. */
 int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
+/* dir.c: frees what the kernel has not released, once nothing is served any more. */
+void dir_free_all(struct fs *fs);
 /* truncate.c: by `handle`, else by any writable handle of the node, else by path. */
 int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size);
 

@@ -80,6 +80,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->base_path = g_strdup(settings->base_path);
 	fs->nodes = node_table_new(fs->base_path);
 	fs->handles = handle_table_new();
+	pthread_mutex_init(&fs->open_dirs.lock, NULL);
 	pthread_mutex_init(&fs->ending.lock, NULL);
 	pthread_cond_init(&fs->ending.asked_cond, NULL);
 	pthread_mutex_lock(&events_lock);
@@ -101,6 +102,8 @@ void fs_clear(struct fs **fs_pointer)
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	handle_table_free(fs->handles);
+	dir_free_all(fs);
+	pthread_mutex_destroy(&fs->open_dirs.lock);
 	node_table_free(fs->nodes);
 	pthread_mutex_destroy(&fs->ending.lock);
 	pthread_cond_destroy(&fs->ending.asked_cond);

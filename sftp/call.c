@@ -57,7 +57,7 @@ static void close_handle(struct sftp_conn *conn, struct wire_reader *body)
 {
 	size_t size = 0;
 	const uint8_t *handle = wire_peek_string(body, &size);
-	AUTO_BODY close = {0};
+	WIRE_AUTO close = {0};
 
 	if (!wire_reader_ok(body))
 		return;

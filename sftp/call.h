@@ -2,10 +2,10 @@
 /*
  * One request and the thread that waits for its reply. Inside sftp/ only.
  *
- *	AUTO_BODY body = {0};
+ *	WIRE_AUTO body = {0};
  *	AUTO_CALL call = NULL;
  *
- *	body_init(&body); wire_put_cstring(&body, path);
+ *	wire_buf_init(&body); wire_put_cstring(&body, path);
  *	error = call_start(conn, SFTP_LSTAT, &body, &call);
  *	if (!error)
  *		error = call_reply(call, SFTP_OP_LSTAT, SFTP_ATTRS, &reply);
@@ -24,7 +24,6 @@
 
 struct call;
 
-#define AUTO_BODY __attribute__((cleanup(wire_buf_done))) struct wire_buf
 #define AUTO_CALL __attribute__((cleanup(call_end))) struct call *
 
 /*

@@ -13,7 +13,7 @@
 /* idmap=user: the owner of the remote home is the remote user. */
 static int learn_remote_user(struct sftp_client *client, struct sftp_conn *conn, char **ret_why)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	struct sftp_attrs attrs;
 	int error;

@@ -56,7 +56,7 @@ struct sftp_events {
 int sftp_client_new(struct connector *connector, const struct sftp_settings *settings,
 		    const struct sftp_events *events, struct sftp_client **ret_client,
 		    char **ret_why);
-/* Ends all connections. No call may be running any more. Accepts NULL. */
+/* Ends all connections. No call may be running and no sftp_file be left any more. Accepts NULL. */
 void sftp_client_free(struct sftp_client *client);
 
 /* Opens the first connection now; otherwise the first request does. */
@@ -84,7 +84,7 @@ void sftp_client_get_stats(struct sftp_client *client, struct sftp_client_stats 
 /*
  * Lets another thread end the calls of one thread. Bound to the calling thread by sftp_cancel_bind();
  * once raised, the call that this thread waits in, and every later one until it is unbound, returns
- * -EINTR. Asynchronous writes are not affected.
+ * -EINTR. Asynchronous writes that are in flight are not affected.
  */
 struct sftp_cancel;
 struct sftp_cancel *sftp_cancel_new(void);
@@ -98,7 +98,7 @@ void sftp_cancel_reset(struct sftp_cancel *cancel); /* for reuse; the owning thr
 /* -EPERM: an id without a local name, with nomap=error. */
 int sftp_lstat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
 int sftp_stat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
-/* Follows symlinks, as SETSTAT does. Uid and gid of -1 are left as they are. */
+/* Follows symlinks, as SETSTAT does. Uid and gid of -1 are left as they are. -EISDIR, -EFBIG, -EROFS. */
 int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
 /* Does not follow; -EOPNOTSUPP without lsetstat@openssh.com. */
 int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
@@ -165,6 +165,7 @@ void sftp_file_unref(struct sftp_file *file);
 bool sftp_file_is_stale(struct sftp_file *file);
 
 int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs);
+/* -EFBIG, -ENOSPC, -EROFS. */
 int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs);
 /* -EOPNOTSUPP without fsync@openssh.com. */
 int sftp_fsync(struct sftp_file *file);
@@ -177,8 +178,9 @@ ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offse
  * Sends `size` bytes as WRITEs without waiting for the replies; the buffer is no longer needed on
  * return. `done(data, error)` is called once, when all have been answered (error: 0 or the first -errno,
  * with -ENOSPC, -EDQUOT, -EFBIG told apart where possible), on a client thread, possibly before this
- * returns; it must not wait for the network. Waits itself only for back-pressure of the connection.
- * Returns 0, or -errno and done() is not called.
+ * returns; it must not wait for the network. Waits itself only for back-pressure of the connection,
+ * which sftp_cancel_raise() ends. Returns 0, or -errno and done() is not called: -EFBIG the range ends
+ * beyond 2^63, -EINTR cancelled while it waited, -ENOTCONN.
  */
 int sftp_write_async(struct sftp_file *file, const void *buf, size_t size, uint64_t offset,
 		     void (*done)(void *data, int error), void *data);

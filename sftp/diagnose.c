@@ -94,7 +94,7 @@ static char *parent_of(const char *path)
 
 static struct call *ask_attrs(struct sftp_conn *conn, uint8_t type, const char *path)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	struct call *call = NULL;
 
 	if (!path)
@@ -106,7 +106,7 @@ static struct call *ask_attrs(struct sftp_conn *conn, uint8_t type, const char *
 
 static struct call *ask_space(struct sftp_conn *conn, const char *path)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	g_autofree char *parent = NULL;
 	struct call *call = NULL;
 

@@ -79,7 +79,7 @@ static void put_open(struct wire_buf *body, const struct sftp_client *client, co
 static int start_open(struct sftp_client *client, struct sftp_conn *conn, const char *path,
                       uint32_t flags, uint32_t mode, struct call **ret_call)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error;
 
 	put_open(&body, client, path, flags, mode);
@@ -91,7 +91,7 @@ static int start_open(struct sftp_client *client, struct sftp_conn *conn, const 
 
 static int start_stat(struct sftp_conn *conn, const char *path, bool follow, struct call **ret_call)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 
 	wire_buf_init(&body);
 	wire_put_cstring(&body, path);
@@ -148,7 +148,7 @@ int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs)
 /* Space left where the file is. */
 static int ask_space(struct sftp_file *file, struct sftp_statvfs *ret_statvfs)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error;
 
@@ -189,7 +189,7 @@ static int diagnose_resize(struct sftp_file *file, const struct call *call, int 
 
 int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	struct sftp_attrs remote;
 	int error;
@@ -210,7 +210,7 @@ int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs)
 
 int sftp_fsync(struct sftp_file *file)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error;
 
@@ -237,7 +237,7 @@ static bool overlap(uint64_t a, uint64_t b, uint64_t size)
 int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_file *to,
                    uint64_t to_offset, uint64_t size)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error;
 

@@ -36,12 +36,6 @@
 
 #define LIMITS_ID 0
 
-static uint32_t get_be32(const uint8_t *bytes)
-{
-	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
-	       bytes[3];
-}
-
 /* ---- sending and receiving ------------------------------------------------------------------- */
 
 static int send_bytes(struct transport *transport, const uint8_t *bytes, size_t size)
@@ -62,7 +56,7 @@ static int send_bytes(struct transport *transport, const uint8_t *bytes, size_t 
 
 static int send_message(struct transport *transport, const struct wire_buf *body)
 {
-	__attribute__((cleanup(wire_buf_done))) struct wire_buf message = {0};
+	WIRE_AUTO message = {0};
 
 	wire_buf_init(&message);
 	wire_put_string(&message, body->data, body->size);
@@ -79,7 +73,7 @@ static int need_message(struct transport *transport, struct input *input, size_t
 	error = input_need(input, transport, 4);
 	if (error)
 		return error;
-	size = get_be32(input_peek(input));
+	size = input_be32(input_peek(input));
 	if (size < 5 || size > INPUT_MESSAGE_MAX) {
 		*ret_why = g_strdup_printf("bad reply len: %u", size);
 		return -EPROTO;
@@ -95,7 +89,7 @@ static int need_message(struct transport *transport, struct input *input, size_t
 
 static bool is_version_head(const uint8_t *bytes)
 {
-	return bytes[4] == SFTP_VERSION_REPLY && get_be32(bytes + 5) < 256;
+	return bytes[4] == SFTP_VERSION_REPLY && input_be32(bytes + 5) < 256;
 }
 
 /* Skips what is not SFTP. What was skipped goes to `banner`, for the message if nothing else comes. */
@@ -145,7 +139,7 @@ static int parse_version(struct wire_reader *reader, struct handshake *handshake
 static int exchange_versions(struct transport *transport, struct input *input, GString *banner,
                              struct handshake *handshake, char **ret_why)
 {
-	__attribute__((cleanup(wire_buf_done))) struct wire_buf init = {0};
+	WIRE_AUTO init = {0};
 	struct wire_reader reader;
 	size_t size;
 	int error;
@@ -201,7 +195,7 @@ static void take_limits(struct wire_reader *reader, struct handshake *handshake)
 static int ask_limits(struct transport *transport, struct input *input, struct handshake *handshake,
                       char **ret_why)
 {
-	__attribute__((cleanup(wire_buf_done))) struct wire_buf request = {0};
+	WIRE_AUTO request = {0};
 	struct wire_reader reader;
 	size_t size;
 	int error;

@@ -37,6 +37,13 @@ static inline const uint8_t *input_peek(const struct input *input)
 	return input->data + input->start;
 }
 
+/* A number as the wire has it. */
+static inline uint32_t input_be32(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+	       bytes[3];
+}
+
 void input_consume(struct input *input, size_t size);
 
 /*

@@ -45,7 +45,7 @@ static int request_attrs(struct sftp_client *client, uint8_t type, enum sftp_ope
                          const char *path, struct sftp_attrs *ret_attrs)
 {
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error;
 
@@ -79,7 +79,7 @@ int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp
 {
 	struct diagnose_case as = {.operation = SFTP_OP_SETSTAT, .path = path, .attrs = attrs};
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	struct sftp_attrs remote;
 	int error;
 
@@ -97,8 +97,8 @@ int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sft
 {
 	struct diagnose_case as = {.operation = SFTP_OP_SETSTAT, .path = path};
 	AUTO_CONN conn = NULL;
-	AUTO_BODY subject = {0};
-	AUTO_BODY body = {0};
+	WIRE_AUTO subject = {0};
+	WIRE_AUTO body = {0};
 	struct sftp_attrs remote;
 	int error;
 
@@ -154,7 +154,7 @@ int sftp_readlink(struct sftp_client *client, const char *path, char **ret_targe
 {
 	struct diagnose_case as = {.operation = SFTP_OP_READLINK, .path = path};
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error;
 
 	put_path(&body, path);
@@ -170,7 +170,7 @@ int sftp_realpath(struct sftp_client *client, const char *path, char **ret_path)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_REALPATH, .path = path};
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error;
 
 	put_path(&body, path);
@@ -182,7 +182,7 @@ int sftp_expand_path(struct sftp_client *client, const char *path, char **ret_pa
 {
 	struct diagnose_case as = {.operation = SFTP_OP_REALPATH, .path = path};
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error = client_get_conn(client, &conn);
 
 	if (error)
@@ -201,7 +201,7 @@ int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_MKDIR, .path = path};
 	struct sftp_attrs attrs = {.flags = SFTP_ATTR_PERMISSIONS, .permissions = mode & 07777};
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 
 	put_path(&body, path);
 	sftp_put_attrs(&body, &attrs);
@@ -211,7 +211,7 @@ int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode)
 int sftp_rmdir(struct sftp_client *client, const char *path)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_RMDIR, .path = path};
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 
 	put_path(&body, path);
 	return request_status(client, SFTP_RMDIR, &body, &as);
@@ -220,7 +220,7 @@ int sftp_rmdir(struct sftp_client *client, const char *path)
 int sftp_remove(struct sftp_client *client, const char *path)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_REMOVE, .path = path};
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 
 	put_path(&body, path);
 	return request_status(client, SFTP_REMOVE, &body, &as);
@@ -230,7 +230,7 @@ int sftp_link(struct sftp_client *client, const char *from, const char *to)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_LINK, .path = from, .other = to};
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error = client_get_conn(client, &conn);
 
 	if (error)
@@ -252,7 +252,7 @@ int sftp_symlink(struct sftp_client *client, const char *target, const char *pat
 {
 	struct diagnose_case as = {.operation = SFTP_OP_SYMLINK, .path = path};
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error;
 
 	put_path(&body, target);
@@ -270,7 +270,7 @@ int sftp_symlink(struct sftp_client *client, const char *target, const char *pat
 int sftp_statvfs(struct sftp_client *client, const char *path, struct sftp_statvfs *ret_statvfs)
 {
 	AUTO_CONN conn = NULL;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error = client_get_conn(client, &conn);
 

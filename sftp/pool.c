@@ -23,8 +23,8 @@
 #include "cancel.h"
 #include "clock.h"
 #include "lock.h"
-#include "thread.h"
 #include "log.h"
+#include "thread.h"
 
 #define BACKOFF_MIN_NS (CLOCK_NS_PER_SEC / 4)
 #define BACKOFF_MAX_NS (8 * CLOCK_NS_PER_SEC)

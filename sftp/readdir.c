@@ -134,7 +134,7 @@ static int read_all(struct listing *listing)
 static int open_folder(struct listing *listing, const char *path)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_OPENDIR, .path = path};
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error;
 

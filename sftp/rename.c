@@ -24,7 +24,7 @@ static int rename_once(struct sftp_conn *conn, bool posix, const char *from, con
 {
 	struct diagnose_case as = {
 		.operation = SFTP_OP_RENAME, .path = from, .other = to, .no_replace = !posix};
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error;
 
@@ -42,7 +42,7 @@ static int rename_once(struct sftp_conn *conn, bool posix, const char *from, con
 
 static int exists(struct sftp_conn *conn, const char *path)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	struct sftp_attrs attrs;
 	int error;
@@ -65,7 +65,7 @@ static int rename_no_replace(struct sftp_conn *conn, const char *from, const cha
 
 static int remove_aside(struct sftp_conn *conn, const char *path)
 {
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	int error;
 

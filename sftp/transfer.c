@@ -84,7 +84,7 @@ static void ask_locked(struct slot *slot)
 {
 	struct reading *reading = slot->reading;
 	struct sftp_file *file = reading->file;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error;
 
 	wire_buf_init(&body);
@@ -297,7 +297,7 @@ static void on_space(struct sftp_request *request, int error, uint8_t type,
 static bool ask_for_space(struct writing *writing)
 {
 	struct sftp_file *file = writing->file;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 
 	if (!(sftp_conn_extensions(file->conn) & SFTP_EXT_FSTATVFS))
 		return false;
@@ -345,7 +345,7 @@ static int send_part(struct writing *writing, struct writing_part *part, const u
                      size_t size, uint64_t offset)
 {
 	struct sftp_file *file = writing->file;
-	AUTO_BODY body = {0};
+	WIRE_AUTO body = {0};
 	int error;
 
 	wire_buf_init(&body);

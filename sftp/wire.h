@@ -28,6 +28,7 @@ struct wire_buf {
 void wire_buf_init(struct wire_buf *buf);
 /* Frees what was allocated; the buffer is empty and usable again. */
 void wire_buf_done(struct wire_buf *buf);
+/* A buffer that ends with the block; to be initialised with {0} at least. */
 #define WIRE_AUTO __attribute__((cleanup(wire_buf_done))) struct wire_buf
 
 void wire_put_u8(struct wire_buf *buf, uint8_t value);

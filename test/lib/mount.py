@@ -39,7 +39,7 @@ def is_upstream():
 
 def environment(folder, mark, more=None):
     """What a run of sshfs sees: no locale, no agent, no display; sanitizers report into the folder."""
-    keep = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSHFS_TEST_SLOWNESS")
+    keep = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSHFS_TEST_SLOWNESS", "G_SLICE")
     env = {name: os.environ[name] for name in keep if name in os.environ}
     report = f"log_path={folder}/sanitizer"
     env.update({
@@ -195,6 +195,7 @@ class Mount:
         """Unmounts as a user would, waits for the end, and checks that nothing is left behind."""
         self._ask_to_unmount(seconds)
         code = self.wait_over(seconds)
+        self.check_sanitizers()
         assert code in (0, None), f"exit code {code} after an unmount; it said:\n{self.log()}"
         self.check()
 
@@ -218,12 +219,15 @@ class Mount:
                              f"the end of {[processes.command_of(pid) for pid in self.processes()]}")
         self.check_log()
 
-    def check_log(self):
+    def check_sanitizers(self):
         reports = "".join(path.read_text(errors="replace")
                           for path in sorted(self.folder.glob("sanitizer*")))
         assert not reports, f"a sanitizer reports:\n{reports}"
+        assert not SANITIZER.search(self.log()), f"a sanitizer reports:\n{self.log()}"
+
+    def check_log(self):
+        self.check_sanitizers()
         text = self.log()
-        assert not SANITIZER.search(text), f"a sanitizer reports:\n{text}"
         if not self.expect_noise:
             found = FORBIDDEN.search(text)
             assert not found, f"the log says {found[0]!r}:\n{text}"

@@ -13,6 +13,7 @@
  *	renew EVENT                 end create|change, and the ticket renewed
  *	surprise DIR NAME ID, reconnect, wait SECONDS
  *	is DIR NAME ANSWER          expected: "unknown", "absent", or ID and SIZE ("10 5", "10 -")
+ *	left DIR NAME SECONDS SECONDS  expected: how long the name and its attributes are still valid
  *	target DIR NAME TARGET, names DIR NAME,NAME,... (or "unknown")
  *	dropped COUNT               expected: how many answers were dropped so far
  */
@@ -161,6 +162,18 @@ static void expect_answer(struct play *play)
 	expect(play, got, expected);
 }
 
+static void expect_left(struct play *play)
+{
+	struct cache_name known;
+	g_autofree char *expected = g_strjoinv(" ", play->word + 3), *got = NULL;
+
+	g_assert_cmpint(cache_get_name(play->cache, number(play, 1), play->word[2], &known), !=,
+	                CACHE_UNKNOWN);
+	got = g_strdup_printf("%g %g", (double)known.name_left_ns / CLOCK_NS_PER_SEC,
+	                      (double)known.attr_left_ns / CLOCK_NS_PER_SEC);
+	expect(play, got, expected);
+}
+
 static void expect_target(struct play *play)
 {
 	g_autofree char *got = cache_get_link(play->cache, number(play, 1), play->word[2]);
@@ -221,6 +234,8 @@ static void do_step(struct play *play)
 		fake_now += number(play, 1) * CLOCK_NS_PER_SEC;
 	else if (is(play, 0, "is"))
 		expect_answer(play);
+	else if (is(play, 0, "left"))
+		expect_left(play);
 	else if (is(play, 0, "target"))
 		expect_target(play);
 	else if (is(play, 0, "names"))
@@ -296,6 +311,10 @@ static const struct {
          {"ticket", "put 1 a 10 5", "link 1 a there", "wait 9", "is 1 a 10 5", "wait 1",
           "is 1 a 10 -", "wait 9", "is 1 a 10 -", "wait 1", "is 1 a unknown", "target 1 a there",
           "wait 10", "target 1 a unknown"}},
+	{"what is left is told",
+         {"ticket", "put 1 a 10 5", "absent 1 b", "list 2 c:11:6", "left 1 a 20 10",
+          "left 1 b 20 0", "left 2 c 20 10", "left 2 d 20 0", "wait 4", "left 1 a 16 6",
+          "left 2 c 16 6", "wait 10", "left 1 a 6 0", "left 2 c 6 0"}},
 	{"absence ends",
          {"ticket", "absent 1 a", "wait 19", "is 1 a absent", "wait 1", "is 1 a unknown"}},
 	{"a listing ends, its attributes before",
@@ -414,6 +433,39 @@ static void test_history(const void *data)
 	struct cache_settings with = settings();
 
 	play_history(&with, data);
+}
+
+/* Every event; asked before or during it, told during or after it: never kept. */
+static void test_late_answers(const void *data)
+{
+	const char *event = data;
+	g_autofree char *begin = g_strdup_printf("begin %s", event);
+	g_autofree char *end = g_strdup_printf("end %s", event);
+	const char *change =
+		g_str_has_prefix(event, "change") ? "is 1 a unknown" : "names 1 unknown";
+
+	for (int ways = 0; ways < 4; ways++) {
+		bool asked_before = ways & 1, told_before = ways & 2;
+		const char *const steps[] = {
+			asked_before ? "ticket" : begin,
+			asked_before ? begin : "ticket",
+			told_before ? "put 1 a 10 5" : end,
+			told_before ? "link 1 a there" : "put 1 a 10 5",
+			told_before ? change : "link 1 a there",
+			told_before ? end : change,
+			"is 1 a unknown",
+			"target 1 a unknown",
+			"list 1 a:10:5",
+			g_str_has_prefix(event, "change") ? "is 1 a 10 -" : "names 1 unknown",
+			"ticket",
+			"put 1 a 10 6",
+			"is 1 a 10 6",
+			NULL,
+		};
+		struct cache_settings with = settings();
+
+		play_history(&with, steps);
+	}
 }
 
 static void test_disabled(void)
@@ -654,6 +706,9 @@ static void test_counts(void)
 
 int main(int argc, char **argv)
 {
+	static const char *const events[] = {"create 1 a", "remove 1 a 10", "change 1 a",
+	                                     "rename 1 a 2 z", "rename 2 z 1 a"};
+
 	g_test_init(&argc, &argv, NULL);
 	cache_now_ns = fake_clock;
 	for (size_t i = 0; i < G_N_ELEMENTS(histories); i++) {
@@ -661,6 +716,12 @@ int main(int argc, char **argv)
 
 		g_strdelimit(path, " ", '_');
 		g_test_add_data_func(path, histories[i].steps, test_history);
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(events); i++) {
+		g_autofree char *path = g_strdup_printf("/cache/late/%s", events[i]);
+
+		g_strdelimit(path, " ", '_');
+		g_test_add_data_func(path, events[i], test_late_answers);
 	}
 	g_test_add_func("/cache/disabled", test_disabled);
 	g_test_add_func("/cache/no_time", test_no_time);

@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The command line: each option, where it goes, its default and what is no value for it; what excludes what;
+ * both dialects. (What the options do is shown by test/test_options.py, on mounts.)
+ */
+#include <errno.h>
+#include <glib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "options.h"
+#include "source.h"
+#include "ssh_option.h"
+#include "table.h"
+#include "value.h"
+
+#define SECOND CLOCK_NS_PER_SEC
+
+/* Parses "sshfs host:dir / WORDS..."; a word of blanks is split. NULL and *ret_why when it is refused. */
+static struct options *parse_as(const char *program, const char *words, char **ret_why)
+{
+	g_auto(GStrv) more = g_strsplit(words, " ", -1);
+	g_autoptr(GPtrArray) argv = g_ptr_array_new();
+	struct options *options = NULL;
+	int error;
+
+	g_ptr_array_add(argv, (char *)program);
+	g_ptr_array_add(argv, (char *)"host:dir");
+	g_ptr_array_add(argv, (char *)"/");
+	for (char **word = more; *word; word++) {
+		if (**word)
+			g_ptr_array_add(argv, *word);
+	}
+	g_ptr_array_add(argv, NULL);
+	error = options_parse((int)argv->len - 1, (char **)argv->pdata, &options, ret_why);
+	g_assert_true((error == 0) == (options != NULL));
+	g_assert_true((error == 0) == (*ret_why == NULL));
+	return options;
+}
+
+static struct options *parse(const char *words)
+{
+	g_autofree char *why = NULL;
+	struct options *options = parse_as("sshfs", words, &why);
+
+	if (!options)
+		g_error("'%s' is refused: %s", words, why);
+	return options;
+}
+
+static void assert_refused(const char *words, const char *message)
+{
+	g_autofree char *why = NULL;
+	struct options *options = parse_as("sshfs", words, &why);
+
+	if (options)
+		g_error("'%s' is not refused", words);
+	if (!strstr(why, message))
+		g_error("'%s' is refused by \"%s\" instead of \"%s\"", words, why, message);
+}
+
+/* ---- each option ------------------------------------------------------------------------------- */
+
+/* How a field is read: its width and kind. */
+enum field { BOOL, UNSIGNED, SIZE, NS, UINT32, DOUBLE, TEXT };
+
+static const struct {
+	const char *words;
+	enum field field;
+	size_t offset;
+	double expected, otherwise; /* with the option, and without any; TEXT: not used */
+	const char *text;
+} fields[] = {
+#define ROW(words, field, member, expected, otherwise)                                    \
+	{                                                                                 \
+		words, field, offsetof(struct options, member), expected, otherwise, NULL \
+	}
+#define TEXT_ROW(words, member, text)                                     \
+	{                                                                 \
+		words, TEXT, offsetof(struct options, member), 0, 0, text \
+	}
+	ROW("-o reconnect", BOOL, sftp.reconnect, 1, 0),
+	ROW("-o reconnect", BOOL, fs.reconnect, 1, 0),
+	ROW("-o reconnect", BOOL, transport.keep_password, 1, 0),
+	ROW("-o delay_connect", BOOL, delay_connect, 1, 0),
+	ROW("-o sshfs_sync", BOOL, fs.sync_write, 1, 0),
+	ROW("-o no_readahead", BOOL, fs.no_readahead, 1, 0),
+	ROW("-o sync_readdir", BOOL, sftp.sync_readdir, 1, 0),
+	ROW("-o direct_io", BOOL, fs.direct_io, 1, 0),
+	ROW("-o dir_cache=no", BOOL, cache.enabled, 0, 1),
+	ROW("-o cache=no", BOOL, cache.enabled, 0, 1),
+	ROW("-o dir_cache=no,cache=yes", BOOL, cache.enabled, 1, 1),
+	ROW("-o dcache_timeout=5", NS, cache.attr_ns, 5.0 * SECOND, 20.0 * SECOND),
+	ROW("-o cache_timeout=5", NS, cache.name_ns, 5.0 * SECOND, 20.0 * SECOND),
+	ROW("-o dcache_timeout=5", NS, cache.link_ns, 5.0 * SECOND, 20.0 * SECOND),
+	ROW("-o dcache_timeout=5,dcache_stat_timeout=7", NS, cache.attr_ns, 7.0 * SECOND,
+            20.0 * SECOND),
+	ROW("-o dcache_stat_timeout=7,dcache_timeout=5", NS, cache.attr_ns, 5.0 * SECOND,
+            20.0 * SECOND),
+	ROW("-o cache_stat_timeout=7", NS, cache.attr_ns, 7.0 * SECOND, 20.0 * SECOND),
+	ROW("-o dcache_dir_timeout=7", NS, cache.name_ns, 7.0 * SECOND, 20.0 * SECOND),
+	ROW("-o cache_dir_timeout=7", NS, cache.name_ns, 7.0 * SECOND, 20.0 * SECOND),
+	ROW("-o dcache_link_timeout=7", NS, cache.link_ns, 7.0 * SECOND, 20.0 * SECOND),
+	ROW("-o cache_link_timeout=7", NS, cache.link_ns, 7.0 * SECOND, 20.0 * SECOND),
+	ROW("-o dcache_max_size=7", SIZE, cache.max_entries, 7, 10000),
+	ROW("-o cache_max_size=7", SIZE, cache.max_entries, 7, 10000),
+	ROW("-o dcache_clean_interval=7", NS, cache.clean_ns, 7.0 * SECOND, 60.0 * SECOND),
+	ROW("-o cache_clean_interval=7", NS, cache.clean_ns, 7.0 * SECOND, 60.0 * SECOND),
+	ROW("-o dcache_min_clean_interval=7", NS, cache.min_clean_ns, 7.0 * SECOND, 5.0 * SECOND),
+	ROW("-o cache_min_clean_interval=7", NS, cache.min_clean_ns, 7.0 * SECOND, 5.0 * SECOND),
+	ROW("-o max_read=4096", SIZE, sftp.max_read, 4096, 0),
+	ROW("-o max_write=4096", SIZE, sftp.max_write, 4096, 0),
+	ROW("-o max_conns=4", UNSIGNED, sftp.max_conns, 4, 1),
+	ROW("-o max_threads=3", UNSIGNED, fs.max_threads, 3, 64),
+	ROW("-o ssh_protocol=1", UNSIGNED, transport.ssh_protocol, 1, 2),
+	ROW("-1", UNSIGNED, transport.ssh_protocol, 1, 2),
+	ROW("-o directport=22", UNSIGNED, transport.kind, TRANSPORT_TCP, TRANSPORT_OPENSSH),
+	TEXT_ROW("-o directport=22", transport.port, "22"),
+	ROW("-o vsock=2:22", UNSIGNED, transport.kind, TRANSPORT_VSOCK, TRANSPORT_OPENSSH),
+	ROW("-o vsock=2:22", UNSIGNED, transport.vsock_cid, 2, 0),
+	ROW("-o vsock=2:22", UNSIGNED, transport.vsock_port, 22, 0),
+	ROW("-o passive", UNSIGNED, transport.kind, TRANSPORT_STDIO, TRANSPORT_OPENSSH),
+	ROW("-o slave", BOOL, foreground, 1, 0),
+	ROW("-o password_stdin", BOOL, transport.password_stdin, 1, 0),
+	TEXT_ROW("-o sftp_server=/usr/x", transport.sftp_server, "/usr/x"),
+	TEXT_ROW("-o noauto", transport.sftp_server, "sftp"),
+	TEXT_ROW("-o ssh_protocol=1", transport.sftp_server, "/usr/lib/sftp-server"),
+	ROW("-o idmap=user", UNSIGNED, sftp.idmap.mode, IDMAP_USER, IDMAP_NONE),
+	ROW("-o idmap=file,uidfile=u", UNSIGNED, sftp.idmap.mode, IDMAP_FILE, IDMAP_NONE),
+	TEXT_ROW("-o uidfile=u", sftp.idmap.uidfile, "u"),
+	TEXT_ROW("-o gidfile=g", sftp.idmap.gidfile, "g"),
+	ROW("-o nomap=ignore", BOOL, sftp.idmap.nomap_ignore, 1, 0),
+	ROW("-o nomap=error", BOOL, sftp.idmap.nomap_ignore, 0, 0),
+	ROW("-o disable_hardlink", BOOL, fs.disable_hardlink, 1, 0),
+	ROW("-o transform_symlinks", BOOL, fs.transform_symlinks, 1, 0),
+	ROW("-o no_contain_symlinks", UNSIGNED, fs.symlinks, FS_SYMLINKS_RAW, FS_SYMLINKS_CONTAIN),
+	ROW("-o no_contain_symlinks,contain_symlinks", UNSIGNED, fs.symlinks, FS_SYMLINKS_CONTAIN,
+            FS_SYMLINKS_CONTAIN),
+	ROW("-o follow_symlinks", BOOL, fs.follow_symlinks, 1, 0),
+	ROW("-o no_check_root", BOOL, fs.check_root, 0, 1),
+	ROW("-o uid=12", UINT32, fs.uid, 12, UINT32_MAX),
+	ROW("-o gid=12", UINT32, fs.gid, 12, UINT32_MAX),
+	ROW("-o umask=027", UINT32, fs.umask, 027, UINT32_MAX),
+	ROW("-o fmask=0133", UINT32, fs.fmask, 0133, UINT32_MAX),
+	ROW("-o dmask=0022", UINT32, fs.dmask, 0022, UINT32_MAX),
+	ROW("-o kernel_cache", BOOL, fs.kernel_cache, 1, 0),
+	ROW("-o auto_cache", BOOL, fs.auto_cache, 1, 0),
+	ROW("-o auto_cache,noauto_cache", BOOL, fs.auto_cache, 0, 0),
+	ROW("-o entry_timeout=2.5", DOUBLE, fs.entry_timeout, 2.5, 1),
+	ROW("-o attr_timeout=2.5", DOUBLE, fs.attr_timeout, 2.5, 1),
+	ROW("-o negative_timeout=2.5", DOUBLE, fs.negative_timeout, 2.5, 0),
+	ROW("-o dir_cache=no", DOUBLE, fs.attr_timeout, 0, 1),
+	ROW("-o dir_cache=no", DOUBLE, fs.entry_timeout, 0, 1),
+	ROW("-o attr_timeout=3,dir_cache=no", DOUBLE, fs.attr_timeout, 3, 1),
+	ROW("-o ac_attr_timeout=2", DOUBLE, fs.ac_attr_timeout, 2, -1),
+	ROW("-o noforget", BOOL, fs.noforget, 1, 0),
+	ROW("-o remember=5", DOUBLE, fs.remember, 5, 0),
+	ROW("-o no_rofd_flush", BOOL, fs.no_rofd_flush, 1, 0),
+	ROW("-o allow_other", BOOL, fs.allow_other, 1, 0),
+	ROW("-o default_permissions", BOOL, fs.default_permissions, 1, 0),
+	ROW("-o auto_unmount", BOOL, fs.auto_unmount, 1, 0),
+	ROW("-o ro", BOOL, fs.read_only, 1, 0),
+	ROW("-r", BOOL, fs.read_only, 1, 0),
+	ROW("-s", BOOL, fs.single_threaded, 1, 0),
+	ROW("-f", BOOL, foreground, 1, 0),
+	ROW("-d", BOOL, debug, 1, 0),
+	ROW("-d", BOOL, foreground, 1, 0),
+	ROW("--debug", BOOL, debug, 1, 0),
+	ROW("-o debug", BOOL, sftp.trace, 1, 0),
+	ROW("-o sshfs_debug", BOOL, debug, 1, 0),
+	ROW("-v", BOOL, verbose, 1, 0),
+	ROW("-v", BOOL, transport.show_stderr, 1, 0),
+	ROW("-f", BOOL, transport.show_stderr, 1, 0),
+	ROW("--verbose", BOOL, verbose, 1, 0),
+	ROW("-o verbose", BOOL, verbose, 1, 0),
+	ROW("-o sshfs_verbose", BOOL, verbose, 1, 0),
+	ROW("-o workaround=rename", BOOL, sftp.workaround_rename, 1, 0),
+	ROW("-o workaround=renamexdev", BOOL, sftp.workaround_renamexdev, 1, 0),
+	ROW("-o workaround=createmode", BOOL, sftp.workaround_createmode, 1, 0),
+	ROW("-o workaround=truncate", BOOL, fs.workaround_truncate, 1, 0),
+	ROW("-o workaround=fstat:buflimit", BOOL, fs.workaround_fstat, 1, 0),
+	ROW("-o workaround=fstat:buflimit", BOOL, fs.workaround_buflimit, 1, 0),
+	ROW("-o workaround=rename:norename", BOOL, sftp.workaround_rename, 0, 0),
+	ROW("-o workaround=rename:renamexdev:createmode:none", BOOL, sftp.workaround_renamexdev, 0,
+            0),
+#undef ROW
+#undef TEXT_ROW
+};
+
+static double read_field(const struct options *options, size_t row)
+{
+	const void *place = (const char *)options + fields[row].offset;
+
+	switch (fields[row].field) {
+	case BOOL:
+		return *(const bool *)place;
+	case UNSIGNED:
+	case UINT32:
+		return *(const uint32_t *)place;
+	case SIZE:
+		return (double)*(const size_t *)place;
+	case NS:
+		return (double)*(const uint64_t *)place;
+	case DOUBLE:
+		return *(const double *)place;
+	default:
+		g_assert_not_reached();
+	}
+}
+
+static void test_fields(void)
+{
+	struct options *none = parse("");
+
+	for (size_t row = 0; row < G_N_ELEMENTS(fields); row++) {
+		struct options *options = parse(fields[row].words);
+
+		g_test_message("%s", fields[row].words);
+		if (fields[row].field == TEXT) {
+			g_assert_cmpstr(*(char **)((char *)options + fields[row].offset), ==,
+			                fields[row].text);
+		} else {
+			g_assert_cmpfloat(read_field(options, row), ==, fields[row].expected);
+			g_assert_cmpfloat(read_field(none, row), ==, fields[row].otherwise);
+		}
+		options_free(options);
+	}
+	options_free(none);
+}
+
+/* True when the option stands in an -o list as a whole word. */
+static bool names_option(const char *words, const char *name)
+{
+	g_auto(GStrv) parts = g_strsplit_set(words, " ,", -1);
+
+	for (char **part = parts; *part; part++) {
+		size_t size = strcspn(*part, "=");
+
+		if (size == strlen(name) && !strncmp(*part, name, size))
+			return true;
+	}
+	return false;
+}
+
+/* Every row of the table is tested above, or is one that only passes through or does nothing. */
+static void note_untested(const char *name, const char *value, const char *help, void *data)
+{
+	static const char *const elsewhere[] = {"ssh_command", "allow_root", "fsname", "subtype",
+	                                        "workaround"};
+
+	if (!help)
+		return;
+	for (size_t i = 0; i < G_N_ELEMENTS(elsewhere); i++) {
+		if (!strcmp(name, elsewhere[i]))
+			return;
+	}
+	for (size_t row = 0; row < G_N_ELEMENTS(fields); row++) {
+		if (names_option(fields[row].words, name))
+			return;
+	}
+	g_error("the option '%s' has no row in this test", name);
+}
+
+static void test_every_row_is_tested(void)
+{
+	table_for_each(note_untested, NULL);
+}
+
+/* ---- words that go elsewhere ---------------------------------------------------------------------- */
+
+static void assert_mount_arg(const char *words, const char *expected)
+{
+	struct options *options = parse(words);
+
+	if (!g_strv_contains((const char *const *)options->fs.mount_args, expected))
+		g_error("'%s': '%s' does not reach the kernel", words, expected);
+	options_free(options);
+}
+
+static void test_mount_words(void)
+{
+	static const char *const words[] = {"allow_other", "allow_root", "default_permissions",
+	                                    "ro",          "rw",         "suid",
+	                                    "nosuid",      "dev",        "nodev",
+	                                    "exec",        "noexec",     "sync",
+	                                    "async",       "dirsync",    "atime",
+	                                    "noatime",     "blkdev",     "context=c"};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+		g_autofree char *argument = g_strdup_printf("-o %s", words[i]);
+
+		assert_mount_arg(argument, words[i]);
+	}
+	assert_mount_arg("", "fsname=host:dir");
+	assert_mount_arg("", "subtype=sshfs");
+	assert_mount_arg("-o fsname=other\\,name", "fsname=other,name");
+	assert_mount_arg("-o subtype=other", "subtype=other");
+}
+
+static void assert_ssh_args(const char *words, const char *expected)
+{
+	struct options *options = parse(words);
+	g_autofree char *joined = g_strjoinv(" ", options->transport.ssh_args);
+
+	g_assert_cmpstr(joined, ==, expected);
+	options_free(options);
+}
+
+static void test_ssh_words(void)
+{
+	assert_ssh_args("", "");
+	assert_ssh_args("-p 22 -C -F cfg", "-oPort=22 -oCompression=yes -Fcfg");
+	assert_ssh_args("-p22 -Fcfg", "-oPort=22 -Fcfg");
+	assert_ssh_args("-o Port=22,IdentityFile=/x", "-oPort=22 -oIdentityFile=/x");
+	assert_ssh_args("-oport=22", "-oport=22");
+	assert_ssh_args("-o PubkeyAcceptedAlgorithms=+ssh-rsa",
+	                "-oPubkeyAcceptedAlgorithms=+ssh-rsa");
+	assert_ssh_args("-o SomethingNew2030=yes", "-oSomethingNew2030=yes");
+	assert_ssh_args("-o Ciphers=a\\,b", "-oCiphers=a,b");
+	g_assert_false(ssh_option_is("port"));
+	g_assert_false(ssh_option_is("=x"));
+	g_assert_false(ssh_option_is("unheard_of=x"));
+	g_assert_false(ssh_option_is("Not-A-Name=x"));
+}
+
+static void test_ssh_command(void)
+{
+	struct options *options = parse("-o ssh_command=/opt/ssh");
+	g_auto(GStrv) words = value_command("a b\\ c  d\\e ");
+
+	g_assert_cmpstr(options->transport.ssh_command[0], ==, "/opt/ssh");
+	options_free(options);
+	g_assert_cmpuint(g_strv_length(words), ==, 3);
+	g_assert_cmpstr(words[1], ==, "b c");
+	g_assert_cmpstr(words[2], ==, "d\\e");
+	g_assert_null(value_command("  "));
+	options = parse("");
+	g_assert_cmpstr(options->transport.ssh_command[0], ==, "ssh");
+	g_assert_null(options->transport.ssh_command[1]);
+	options_free(options);
+}
+
+/* Accepted, and without effect: silently, or with a note. */
+static void assert_ignored(const char *words, unsigned int notes)
+{
+	struct options *options = parse(words);
+	struct options *none = parse("");
+
+	g_assert_cmpuint(g_strv_length(options->notes), ==, notes);
+	g_assert_cmpuint(g_strv_length(options->fs.mount_args), ==,
+	                 g_strv_length(none->fs.mount_args));
+	g_assert_cmpuint(g_strv_length(options->transport.ssh_args), ==, 0);
+	options_free(options);
+	options_free(none);
+}
+
+static void test_ignored_words(void)
+{
+	static const char *const silent[] = {"auto",
+	                                     "noauto",
+	                                     "user",
+	                                     "nouser",
+	                                     "users",
+	                                     "_netdev",
+	                                     "nofail",
+	                                     "defaults",
+	                                     "owner",
+	                                     "group",
+	                                     "x-gvfs",
+	                                     "comment=a",
+	                                     "unreliable_append",
+	                                     "x-systemd.automount",
+	                                     "writeback_cache=no"};
+	static const char *const noted[] = {
+		"nonempty",          "big_writes",  "large_read",         "intr",
+		"hard_remove",       "use_ino",     "max_readahead=1",    "splice_move",
+		"clone_fd",          "readdir_ino", "max_idle_threads=3", "workaround=all",
+		"workaround=nodelay"};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(silent); i++) {
+		g_autofree char *words = g_strdup_printf("-o %s", silent[i]);
+
+		assert_ignored(words, 0);
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(noted); i++) {
+		g_autofree char *words = g_strdup_printf("-o %s", noted[i]);
+
+		assert_ignored(words, 1);
+	}
+	assert_ignored("-n", 0);
+	assert_ignored("-o ,,noauto,", 0);
+}
+
+/* ---- what is refused -------------------------------------------------------------------------------- */
+
+static void test_refused(void)
+{
+	static const struct {
+		const char *words, *message;
+	} rows[] = {
+		{"-o max_read=abc", "invalid parameter in option `max_read=abc'"},
+		{"-o max_read=10abc", "max_read=10abc"},
+		{"-o max_read=-1", "max_read=-1"},
+		{"-o max_read=0", "max_read=0"},
+		{"-o max_read", "option `max_read' needs a value"},
+		{"-o reconnect=yes", "option `reconnect=yes' takes no value"},
+		{"-o dir_cache=maybe", "dir_cache=maybe"},
+		{"-o writeback_cache=yes", "writeback_cache=yes"},
+		{"-o dcache_timeout=-5", "dcache_timeout=-5"},
+		{"-o dcache_timeout=1e99", "dcache_timeout=1e99"},
+		{"-o entry_timeout=nan", "entry_timeout=nan"},
+		{"-o uid=99999999999", "uid=99999999999"},
+		{"-o umask=8", "umask=8"},
+		{"-o umask=17777", "umask=17777"},
+		{"-o max_conns=0", "value of max_conns option must be at least 1"},
+		{"-o max_conns=x", "max_conns=x"},
+		{"-o vsock=2", "invalid vsock, expecting CID:PORT"},
+		{"-o vsock=2:3:4", "invalid vsock, expecting CID:PORT"},
+		{"-o workaround=magic", "unknown workaround: 'magic'"},
+		{"-o workaround=", "workaround="},
+		{"-o idmap=magic", "idmap=magic"},
+		{"-o nomap=magic", "nomap=magic"},
+		{"-o directport=", "directport="},
+		{"-o ssh_protocol=3", "ssh_protocol=3"},
+		{"-o ssh_command=", "ssh_command="},
+		{"-o sftp_server=", "sftp_server="},
+		{"-o modules=iconv", "modules=iconv"},
+		{"-o remount", "remount"},
+		{"-o surely_not,nor_this", "unknown option(s): `-o surely_not', `-o nor_this'"},
+		{"-y", "unknown option(s): `-y'"},
+		{"-p", "missing argument after `-p'"},
+		{"-o", "missing argument after `-o'"},
+		{"third", "invalid argument `third'"},
+		{"-o idmap=file", "need a uidfile or gidfile with idmap=file"},
+		{"-o password_stdin,passive",
+	         "the password_stdin and passive options cannot both be specified"},
+		{"-o password_stdin,max_conns=2",
+	         "password_stdin option cannot be specified with parallel connections"},
+		{"-o passive,max_conns=2",
+	         "passive option cannot be specified with parallel connections"},
+		{"-o workaround=buflimit,max_conns=2",
+	         "buflimit workaround is not supported with parallel connections"},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+		assert_refused(rows[i].words, rows[i].message);
+}
+
+static void assert_words_refused(const char *const *words, int count, const char *message)
+{
+	struct options *options = NULL;
+	g_autofree char *why = NULL;
+
+	g_assert_cmpint(options_parse(count, (char **)words, &options, &why), !=, 0);
+	g_assert_nonnull(strstr(why, message));
+}
+
+static void test_missing_words(void)
+{
+	static const char *const none[] = {"sshfs", NULL};
+	static const char *const one[] = {"sshfs", "host:", NULL};
+	static const char *const nowhere[] = {"sshfs", "host:", "/nonexistent/x", NULL};
+	static const char *const dash[] = {"sshfs", "--", "-oProxyCommand=x:", "/", NULL};
+
+	assert_words_refused(none, 1, "missing host\nsee `sshfs -h' for usage");
+	assert_words_refused(one, 2, "no mountpoint specified");
+	assert_words_refused(nowhere, 3,
+	                     "bad mount point `/nonexistent/x': No such file or directory");
+	assert_words_refused(dash, 4, "invalid hostname '-oProxyCommand=x'");
+}
+
+/* ---- sources ------------------------------------------------------------------------------------------ */
+
+static void assert_source(const char *source, const char *host, const char *dir)
+{
+	g_autofree char *got_host = NULL;
+	g_autofree char *got_dir = NULL;
+	g_autofree char *why = NULL;
+
+	g_assert_cmpint(source_parse(source, &got_host, &got_dir, &why), ==, 0);
+	g_assert_cmpstr(got_host, ==, host);
+	g_assert_cmpstr(got_dir, ==, dir);
+}
+
+static void assert_no_source(const char *source, const char *message)
+{
+	g_autofree char *host = NULL;
+	g_autofree char *dir = NULL;
+	g_autofree char *why = NULL;
+
+	g_assert_cmpint(source_parse(source, &host, &dir, &why), ==, -EINVAL);
+	g_assert_nonnull(strstr(why, message));
+}
+
+static void test_sources(void)
+{
+	assert_source("host:", "host", "");
+	assert_source("user@host:/a:b", "user@host", "/a:b");
+	assert_source("user@[::1]:/x", "user@::1", "/x");
+	assert_source("[fe80::1%eth0]:x", "fe80::1%eth0", "x");
+	assert_source("sshfs#user@host:dir", "user@host", "dir");
+	assert_source("host:~user/x", "host", "~user/x");
+	assert_source(":/x", "", "/x");
+	assert_no_source("[::1:/x", "missing ']' in hostname");
+	assert_no_source("-x:/", "invalid hostname '-x'");
+	assert_no_source("[-x]:/", "invalid hostname '-x'");
+	assert_no_source("sshfs#-x:/", "invalid hostname '-x'");
+	g_assert_true(source_is("a:"));
+	g_assert_false(source_is("/mnt"));
+}
+
+/* ---- the other dialect --------------------------------------------------------------------------------- */
+
+static struct options *parse_mount(const char *words)
+{
+	g_autofree char *why = NULL;
+	struct options *options = parse_as("/sbin/mount.fuse.sshfs", words, &why);
+
+	if (!options)
+		g_error("mount(8)'s '%s' is refused: %s", words, why);
+	return options;
+}
+
+static void test_mount_dialect(void)
+{
+	struct options *options = parse_mount("-n -v -o rw,nofail,x-a.b=c,reconnect -t fuse.sshfs");
+
+	g_assert_cmpint(options->action, ==, OPTIONS_MOUNT);
+	g_assert_true(options->verbose);
+	g_assert_true(options->sftp.reconnect);
+	g_assert_false(options->foreground);
+	g_assert_false(options->fs.single_threaded);
+	options_free(options);
+	options = parse_mount("-f");
+	g_assert_cmpint(options->action, ==, OPTIONS_NOTHING);
+	options_free(options);
+	options = parse_mount("-s -o surely_not_known,ro");
+	g_assert_false(options->fs.single_threaded);
+	g_assert_true(options->fs.read_only);
+	options_free(options);
+	options = parse_mount("-sfnv -N ns");
+	g_assert_cmpint(options->action, ==, OPTIONS_NOTHING);
+	g_assert_true(options->verbose);
+	options_free(options);
+}
+
+static void test_help_and_version(void)
+{
+	static const char *const words[][3] = {{"sshfs", "-h", NULL},
+	                                       {"sshfs", "--help", NULL},
+	                                       {"sshfs", "-V", NULL},
+	                                       {"sshfs", "--version", NULL}};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+		struct options *options = NULL;
+		g_autofree char *why = NULL;
+
+		g_assert_cmpint(options_parse(2, (char **)words[i], &options, &why), ==, 0);
+		g_assert_cmpint(options->action, ==, i < 2 ? OPTIONS_HELP : OPTIONS_VERSION);
+		options_free(options);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/options/fields", test_fields);
+	g_test_add_func("/options/every-row-is-tested", test_every_row_is_tested);
+	g_test_add_func("/options/mount-words", test_mount_words);
+	g_test_add_func("/options/ssh-words", test_ssh_words);
+	g_test_add_func("/options/ssh-command", test_ssh_command);
+	g_test_add_func("/options/ignored-words", test_ignored_words);
+	g_test_add_func("/options/refused", test_refused);
+	g_test_add_func("/options/missing-words", test_missing_words);
+	g_test_add_func("/options/sources", test_sources);
+	g_test_add_func("/options/mount-dialect", test_mount_dialect);
+	g_test_add_func("/options/help-and-version", test_help_and_version);
+	return g_test_run();
+}
