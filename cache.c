@@ -2,23 +2,27 @@
 /*
  * See cache.h. Single names in one hash table, complete listings in another, one lock, two queues in
  * order of use. Which of the two answers for a name is decided by the moment its answer was asked for:
- * the later one.
+ * the later one, and when nothing has changed between the two, the one that came later.
  *
  * What an event makes us forget (x), and whose tickets it voids (those taken before it):
  *
  *	event	  name	attributes  target  listing of	attributes	what is	 tickets
  *					    the folder	of the folder	below	 voided
  *	create	   x	    x	      x		x	      x		  -	 name, folder
- *	remove	   x	    x	      x		x	      x		  x	 name, folder
+ *	remove	   x	    x	      x		x	      x		  x	 name, folder, below
  *	rename	   x	    x	      x		x	      x		  -	 all	(both ends)
  *	change	   -	    x	      -		- (*)	      -		  -	 name
- *	surprise   x	    x	      x		x	      x		  x	 name, folder
+ *	surprise   x	    x	      x		x	      x		  x	 name, folder, below
  *	reconnect  x	    x	      x		x	      x		  x	 all
  *
  * (*) A listing keeps its names; attributes in it that are older than the change are not used.
  * The attributes of the folder (its mtime, and size on some servers) are those of another name, which the
  * event does not tell. So a folder's attributes, wherever they are kept, count only while the set of
  * names under its id has not changed since they were asked for (attr_is_true()).
+ *
+ * "Below" is what is known of names in the folder itself, of which the event tells the id: those known
+ * since before it are not used any more (true_entry_locked()), and its listing is dropped. Further down, each
+ * folder has an id that is reached only through the one above.
  *
  * A rename voids all tickets because whatever is below a renamed folder may have been asked for by a
  * path that was no longer true. What is below a renamed folder stays known: its folder's id stays.
@@ -40,12 +44,22 @@
 /* Names kept in listings, for each single name that is allowed (dcache_max_size): a listing is cheaper. */
 #define LISTED_PER_ENTRY 10
 
+/* Between two searches for expired entries, whatever dcache_clean_interval says: they look at all. */
+#define SWEEP_MIN_NS CLOCK_NS_PER_SEC
+
+/* Stands in the stamps for all that is directly below a folder; no name has a slash. */
+#define BELOW "/"
+
 uint64_t (*cache_now_ns)(void) = clock_now_ns;
 
-/* What is known of one name. All of it protected by the cache's lock. */
+/*
+ * What is known of one name. All of it protected by the cache's lock. Measured on the heap, with its share of
+ * the table: 196 bytes for a name of 12 letters (test_cache prints it).
+ */
 struct entry {
 	uint64_t dir;                            /* key, with name */
 	uint64_t id;                             /* the name's node; 0: none given */
+	uint64_t since;                          /* moment of the first ticket */
 	uint64_t moment;                         /* of the ticket that name and absent came with */
 	uint64_t attr_moment;                    /* of the ticket that attr came with */
 	uint64_t name_end, attr_end, target_end; /* valid until; 0: not known */
@@ -71,9 +85,7 @@ struct cache {
 
 	pthread_mutex_t lock;
 	GHashTable *entries; /* set of struct entry; protected by lock */
-	GHashTable
-		*folder_entries; /* id -> struct entry of a folder's own name; protected by lock */
-	GHashTable *folders;     /* set of struct folder, keyed by id; protected by lock */
+	GHashTable *folders; /* set of struct folder, keyed by id; protected by lock */
 	GQueue entries_by_use, folders_by_use; /* latest first; protected by lock */
 	size_t listed;                         /* names in all listings; protected by lock */
 	size_t bytes;                          /* protected by lock */
@@ -136,12 +148,26 @@ static void drop_entry_locked(struct cache *cache, struct entry *entry)
 	g_free(entry);
 }
 
-static struct entry *make_entry_locked(struct cache *cache, uint64_t dir, const char *name)
+/* What is known of the name, unless its folder was doubted since. */
+static struct entry *true_entry_locked(struct cache *cache, uint64_t dir, const char *name)
 {
 	struct entry *entry = find_entry_locked(cache, dir, name);
 
+	if (entry && stamps_last(&cache->stamps, dir, BELOW) > entry->since) {
+		drop_entry_locked(cache, entry);
+		return NULL;
+	}
+	return entry;
+}
+
+static struct entry *make_entry_locked(struct cache *cache, struct cache_ticket ticket,
+                                       uint64_t dir, const char *name)
+{
+	struct entry *entry = true_entry_locked(cache, dir, name);
+
 	if (!entry) {
 		entry = entry_new(dir, name);
+		entry->since = ticket.moment;
 		g_hash_table_add(cache->entries, entry);
 		g_queue_push_head_link(&cache->entries_by_use, &entry->in_use);
 		cache->bytes += entry_bytes(entry);
@@ -206,7 +232,7 @@ static void sweep_locked(struct cache *cache, uint64_t now)
 {
 	GList *next;
 
-	if (now < clock_add(cache->swept_ns, cache->settings.clean_ns))
+	if (now < clock_add(cache->swept_ns, MAX(cache->settings.clean_ns, SWEEP_MIN_NS)))
 		return;
 	cache->swept_ns = now;
 	for (GList *link = cache->entries_by_use.head; link; link = next) {
@@ -223,13 +249,21 @@ static void sweep_locked(struct cache *cache, uint64_t now)
 	}
 }
 
-static void keep_bounds_locked(struct cache *cache)
+/* Names in all listings together. */
+static size_t max_listed(const struct cache *cache)
 {
 	size_t max_entries = cache->settings.max_entries;
 
-	while (cache->entries_by_use.length > max_entries)
+	return max_entries > SIZE_MAX / LISTED_PER_ENTRY ? SIZE_MAX
+	                                                 : max_entries * LISTED_PER_ENTRY;
+}
+
+static void keep_bounds_locked(struct cache *cache)
+{
+	while (cache->entries_by_use.length > cache->settings.max_entries)
 		drop_entry_locked(cache, cache->entries_by_use.tail->data);
-	while (cache->listed > max_entries * LISTED_PER_ENTRY && cache->folders_by_use.length > 0)
+	/* Empty ones count as one, or there could be any number of them. */
+	while (cache->listed + cache->folders_by_use.length > max_listed(cache))
 		drop_folder_locked(cache, cache->folders_by_use.tail->data);
 }
 
@@ -297,6 +331,14 @@ static bool attr_is_true(struct cache *cache, uint64_t moment, uint64_t dir, con
 	return !is_folder(attr) || !id || stamps_last(&cache->stamps, id, NULL) <= moment;
 }
 
+/* The one of the two that knows better. */
+static bool is_newer(const struct entry *entry, const struct folder *folder)
+{
+	if (entry->moment != folder->moment)
+		return entry->moment > folder->moment;
+	return entry->name_end >= folder->names_end;
+}
+
 static enum cache_known answer_from_entry_locked(struct cache *cache, struct entry *entry,
                                                  uint64_t now, struct cache_name *ret_name)
 {
@@ -330,8 +372,9 @@ static enum cache_known answer_from_listing_locked(struct cache *cache, struct f
 		return CACHE_ABSENT;
 	listing_get(folder->listing, index, &listed);
 	ret_name->id = listed.id;
-	ret_name->has_attr = listed.has_attr && folder->attrs_end > now &&
-	                     stamps_last(&cache->stamps, folder->id, name) <= folder->moment;
+	ret_name->has_attr =
+		listed.has_attr && folder->attrs_end > now &&
+		attr_is_true(cache, folder->moment, folder->id, name, listed.id, &listed.attr);
 	if (ret_name->has_attr) {
 		ret_name->attr = listed.attr;
 		ret_name->attr_left_ns = time_left(folder->attrs_end, now);
@@ -343,12 +386,12 @@ static enum cache_known get_name_locked(struct cache *cache, uint64_t dir, const
                                         struct cache_name *ret_name)
 {
 	uint64_t now = cache_now_ns();
-	struct entry *entry = find_entry_locked(cache, dir, name);
+	struct entry *entry = true_entry_locked(cache, dir, name);
 	struct folder *folder = valid_folder_locked(cache, dir, now);
 
 	if (entry && entry->name_end <= now)
 		entry = NULL;
-	if (entry && (!folder || entry->moment >= folder->moment))
+	if (entry && (!folder || is_newer(entry, folder)))
 		return answer_from_entry_locked(cache, entry, now, ret_name);
 	if (folder)
 		return answer_from_listing_locked(cache, folder, name, now, ret_name);
@@ -378,7 +421,7 @@ char *cache_get_link(struct cache *cache, uint64_t dir, const char *name)
 	if (!cache->settings.enabled)
 		return NULL;
 	LOCK_SCOPE(&cache->lock);
-	entry = find_entry_locked(cache, dir, name);
+	entry = true_entry_locked(cache, dir, name);
 	if (!entry || !entry->target || entry->target_end <= cache_now_ns())
 		return NULL;
 	touch(&cache->entries_by_use, &entry->in_use);
@@ -407,7 +450,8 @@ static bool admit_locked(struct cache *cache, struct cache_ticket ticket, uint64
 {
 	if (!cache->settings.enabled)
 		return false;
-	if (stamps_last(&cache->stamps, dir, name) > ticket.moment) {
+	if (stamps_is_void(&cache->stamps, ticket.moment, dir, name) ||
+	    stamps_is_void(&cache->stamps, ticket.moment, dir, BELOW)) {
 		cache->stats.dropped++;
 		return false;
 	}
@@ -425,7 +469,7 @@ void cache_put_name(struct cache *cache, struct cache_ticket ticket, uint64_t di
 		return;
 	now = cache_now_ns();
 	sweep_locked(cache, now);
-	entry = make_entry_locked(cache, dir, name);
+	entry = make_entry_locked(cache, ticket, dir, name);
 	touch(&cache->entries_by_use, &entry->in_use);
 	entry->absent = false;
 	entry->moment = ticket.moment;
@@ -452,7 +496,7 @@ void cache_put_absent(struct cache *cache, struct cache_ticket ticket, uint64_t 
 	now = cache_now_ns();
 	sweep_locked(cache, now);
 	drop_entry_locked(cache, find_entry_locked(cache, dir, name));
-	entry = make_entry_locked(cache, dir, name);
+	entry = make_entry_locked(cache, ticket, dir, name);
 	entry->absent = true;
 	entry->moment = ticket.moment;
 	entry->name_end = clock_add(now, cache->settings.name_ns);
@@ -467,7 +511,7 @@ void cache_put_link(struct cache *cache, struct cache_ticket ticket, uint64_t di
 	LOCK_SCOPE(&cache->lock);
 	if (!admit_locked(cache, ticket, dir, name))
 		return;
-	entry = make_entry_locked(cache, dir, name);
+	entry = make_entry_locked(cache, ticket, dir, name);
 	touch(&cache->entries_by_use, &entry->in_use);
 	set_target_locked(cache, entry, target);
 	entry->target_end = clock_add(cache_now_ns(), cache->settings.link_ns);
@@ -486,6 +530,9 @@ void cache_put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t
 	now = cache_now_ns();
 	sweep_locked(cache, now);
 	drop_listing_locked(cache, dir);
+	/* It would push out all others, and then itself. */
+	if (listing_count(listing) >= max_listed(cache))
+		return;
 	folder = g_new0(struct folder, 1);
 	folder->id = dir;
 	folder->moment = ticket.moment;
@@ -518,6 +565,14 @@ static void forget_name_locked(struct cache *cache, note_fn note, uint64_t dir, 
 	drop_listing_locked(cache, dir);
 }
 
+static void forget_below_locked(struct cache *cache, uint64_t id)
+{
+	if (!id)
+		return;
+	stamps_note(&cache->stamps, id, BELOW);
+	drop_listing_locked(cache, id);
+}
+
 void cache_on_create(struct cache *cache, enum cache_when when, uint64_t dir, const char *name)
 {
 	LOCK_SCOPE(&cache->lock);
@@ -529,15 +584,14 @@ void cache_on_remove(struct cache *cache, enum cache_when when, uint64_t dir, co
 {
 	LOCK_SCOPE(&cache->lock);
 	forget_name_locked(cache, note_of(when), dir, name);
-	if (id)
-		drop_listing_locked(cache, id);
+	forget_below_locked(cache, id);
 }
 
 void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, const char *name,
                      uint64_t new_dir, const char *new_name)
 {
 	LOCK_SCOPE(&cache->lock);
-	stamps_note_all(&cache->stamps);
+	stamps_void_all(&cache->stamps);
 	forget_name_locked(cache, note_of(when), dir, name);
 	forget_name_locked(cache, note_of(when), new_dir, new_name);
 }
@@ -552,7 +606,7 @@ void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, co
 static bool is_untouched(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
                          const char *name)
 {
-	return stamps_last_but_ours(&cache->stamps, dir, name) <= ticket.moment;
+	return !stamps_is_void_but_for_us(&cache->stamps, ticket.moment, dir, name);
 }
 
 struct cache_ticket cache_end_create(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
@@ -580,7 +634,7 @@ struct cache_ticket cache_end_change(struct cache *cache, struct cache_ticket ti
 void cache_on_reconnect(struct cache *cache)
 {
 	LOCK_SCOPE(&cache->lock);
-	stamps_note_all(&cache->stamps);
+	stamps_void_all(&cache->stamps);
 	forget_all_locked(cache);
 }
 
@@ -588,8 +642,7 @@ void cache_on_surprise(struct cache *cache, uint64_t dir, const char *name, uint
 {
 	LOCK_SCOPE(&cache->lock);
 	forget_name_locked(cache, stamps_note, dir, name);
-	if (id)
-		drop_listing_locked(cache, id);
+	forget_below_locked(cache, id);
 }
 
 /* ---- statistics --------------------------------------------------------------------------------- */

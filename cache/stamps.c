@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See stamps.h. A change counts the moment up first and stores it afterwards; whoever takes a ticket in
- * between has asked before the change was noted and gets it as newer than the ticket only if it was
- * counted after: hence stamps_note() stores the moment it counted, and a ticket is the count before it.
+ * See stamps.h. The race that shaped it: a change counts its moment first and stores it in its slot afterwards;
+ * a ticket taken in between is as new as the change, though its question may reach the server earlier.
+ * That is why a change is noted at both ends, and counted as under way in between: the beginning's
+ * ticket of that kind is voided by the end, and at the end the server has the change already.
  */
 #include "stamps.h"
 
@@ -48,7 +49,7 @@ void stamps_end(struct stamps *stamps, uint64_t dir, const char *name)
 	stamps->changing[slot_of(dir, name)]--;
 }
 
-void stamps_note_all(struct stamps *stamps)
+void stamps_void_all(struct stamps *stamps)
 {
 	raise_to(&stamps->floor, ++stamps->moment);
 }
@@ -57,12 +58,10 @@ static uint64_t last_unless_changing(struct stamps *stamps, uint64_t dir, const 
                                      uint32_t allowed)
 {
 	size_t slot = slot_of(dir, name);
-	uint64_t last;
 
 	if (stamps->changing[slot] > allowed)
 		return UINT64_MAX;
-	last = stamps->slots[slot];
-	return MAX(last, stamps->floor);
+	return stamps->slots[slot];
 }
 
 uint64_t stamps_last(struct stamps *stamps, uint64_t dir, const char *name)
@@ -70,7 +69,13 @@ uint64_t stamps_last(struct stamps *stamps, uint64_t dir, const char *name)
 	return last_unless_changing(stamps, dir, name, 0);
 }
 
-uint64_t stamps_last_but_ours(struct stamps *stamps, uint64_t dir, const char *name)
+bool stamps_is_void(struct stamps *stamps, uint64_t moment, uint64_t dir, const char *name)
 {
-	return last_unless_changing(stamps, dir, name, 1);
+	return stamps->floor > moment || last_unless_changing(stamps, dir, name, 0) > moment;
+}
+
+bool stamps_is_void_but_for_us(struct stamps *stamps, uint64_t moment, uint64_t dir,
+                               const char *name)
+{
+	return stamps->floor > moment || last_unless_changing(stamps, dir, name, 1) > moment;
 }

@@ -10,13 +10,14 @@
 #define CACHE_STAMPS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define STAMPS_SLOTS 8192 /* 96 KiB altogether */
 
 struct stamps {
 	_Atomic uint64_t moment; /* of the latest change */
-	_Atomic uint64_t floor;  /* everything counts as changed then */
+	_Atomic uint64_t floor;  /* whatever was asked for before it is void */
 	_Atomic uint64_t slots[STAMPS_SLOTS];
 	_Atomic uint32_t changing[STAMPS_SLOTS]; /* changes that have begun and not ended */
 };
@@ -28,11 +29,14 @@ void stamps_note(struct stamps *stamps, uint64_t dir, const char *name);
 /* It is about to change, and has changed (or not): in pairs. Each notes the moment, too. */
 void stamps_begin(struct stamps *stamps, uint64_t dir, const char *name);
 void stamps_end(struct stamps *stamps, uint64_t dir, const char *name);
-/* Everything changes. */
-void stamps_note_all(struct stamps *stamps);
+/* Every answer that is on its way is void; what has arrived is not. */
+void stamps_void_all(struct stamps *stamps);
 /* When it last changed, at the latest; UINT64_MAX while it is changing. */
 uint64_t stamps_last(struct stamps *stamps, uint64_t dir, const char *name);
-/* The same for whoever is changing it: UINT64_MAX while others are, too. */
-uint64_t stamps_last_but_ours(struct stamps *stamps, uint64_t dir, const char *name);
+/* Is an answer about it, asked for at `moment`, void? */
+bool stamps_is_void(struct stamps *stamps, uint64_t moment, uint64_t dir, const char *name);
+/* The same for whoever is changing it just now: void only by what others do. */
+bool stamps_is_void_but_for_us(struct stamps *stamps, uint64_t moment, uint64_t dir,
+                               const char *name);
 
 #endif

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The same random operations on the mount and on a local folder: same results, errno, stat, contents.
 
-Not compared, because SFTP cannot tell it: inode numbers and link counts, access and change times,
-blocks, the size of folders; a hard link and its other names (SFTP has no inodes: each name is a file
-of its own, whose size the kernel may remember for a second; test_behaviour.py has them); modification times only where they were just set (seconds, not less).
+Not compared, because SFTP cannot tell it: inode numbers and link counts, access and change times (but where
+they were just set), blocks, the size of folders; a hard link and its other names (SFTP has no inodes: each
+name is a file of its own, whose size the kernel may remember for a second; test_behaviour.py has them):
+links made here lose their first name before the file is used; modification times only where they were just
+set (seconds, not less); holes in files, of which the server tells nothing (all is data, as lseek(2) allows).
 $SSHFS_TEST_SEED repeats a run; $SSHFS_TEST_OPERATIONS makes it longer.
 """
 
+import ctypes
+import errno
 import os
 import random
 import stat
@@ -23,6 +27,22 @@ FLAGS = [os.O_RDONLY, os.O_WRONLY, os.O_RDWR]
 EXTRA = [0, 0, 0, os.O_TRUNC, os.O_APPEND, os.O_CREAT, os.O_CREAT | os.O_EXCL,
          os.O_CREAT | os.O_TRUNC, os.O_DIRECTORY, os.O_NOFOLLOW]
 TARGETS = ["a", "b", "p/a", "missing", "r", "c"]
+
+
+UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
+AT_FDCWD, AT_SYMLINK_NOFOLLOW = -100, 0x100
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Timespec(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long)]
+
+
+def utimens(path, atime, mtime):
+    """utimensat(2), whose UTIME_OMIT and UTIME_NOW os.utime() does not have; times are pairs."""
+    times = (Timespec * 2)(Timespec(*atime), Timespec(*mtime))
+    if LIBC.utimensat(AT_FDCWD, os.fsencode(path), times, AT_SYMLINK_NOFOLLOW):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 class World:
@@ -91,6 +111,32 @@ def op_fchmod(world, key, mode):
 
 def op_seek(world, key, offset, whence):
     return os.lseek(world.files[key], offset, whence)
+
+
+def op_seek_data(world, key, offset):
+    """Whatever is a hole: each is found within the file, or none behind its end."""
+    size = os.fstat(world.files[key]).st_size
+    hole = os.lseek(world.files[key], offset, os.SEEK_HOLE)
+    try:
+        data = os.lseek(world.files[key], offset, os.SEEK_DATA)
+    except OSError as error:
+        assert error.errno == errno.ENXIO
+        data = offset  # a hole to the end
+    return offset <= data < size, offset <= hole <= size
+
+
+def op_fdatasync(world, key):
+    os.fdatasync(world.files[key])
+
+
+def op_futime(world, key, mtime):
+    os.utime(world.files[key], (1, mtime))
+    return described(os.fstat(world.files[key]), with_mtime=True)
+
+
+def op_fchown(world, key, uid, gid):
+    os.fchown(world.files[key], uid, gid)
+    return described(os.fstat(world.files[key]))
 
 
 def op_fallocate(world, key, offset, size):
@@ -174,6 +220,40 @@ def op_utime(world, path, mtime):
     return described(os.lstat(world.at(path)), with_mtime=True)
 
 
+def op_utime_omitted(world, path, mtime, other):
+    """Each time on its own, then none, then the clock's."""
+    utimens(world.at(path), (5, 0), (mtime, 0))
+    utimens(world.at(path), (6, 0), (0, UTIME_OMIT))
+    kept = os.lstat(world.at(path))
+    utimens(world.at(path), (0, UTIME_OMIT), (other, 0))
+    changed = os.lstat(world.at(path))
+    utimens(world.at(path), (0, UTIME_OMIT), (0, UTIME_OMIT))
+    untouched = os.lstat(world.at(path))
+    utimens(world.at(path), (0, UTIME_OMIT), (0, UTIME_NOW))
+    now = os.lstat(world.at(path))
+    return [(int(info.st_atime), int(info.st_mtime)) for info in (kept, changed, untouched)] + [
+        int(now.st_atime), now.st_mtime > 1_700_000_000]
+
+
+def op_link(world, path, new, data):
+    """A new file's second name, in place of its first."""
+    with open(world.at(path), "xb") as file:
+        file.write(data)
+    os.link(world.at(path), world.at(new), follow_symlinks=False)
+    os.unlink(world.at(path))
+    return described(os.lstat(world.at(new)))
+
+
+def op_list_twice(world, path):
+    """With rewinddir(3) in between."""
+    descriptor = os.open(world.at(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        first = sorted(os.listdir(descriptor))
+        return first, sorted(os.listdir(descriptor)) == first
+    finally:
+        os.close(descriptor)
+
+
 def op_list(world, path):
     return sorted((entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink())
                   for entry in os.scandir(world.at(path)))
@@ -210,6 +290,9 @@ class Chooser:
     def mode(self):
         return self.random.choice([0o600, 0o644, 0o755, 0o400, 0o777, 0o4755, 0o2711])
 
+    def time(self):
+        return self.random.choice([0, 1, 1000000000, 4000000000])
+
     def on_descriptor(self):
         key = self.random.choice(self.keys)
         return self.random.choice([
@@ -225,6 +308,10 @@ class Chooser:
             lambda: (op_fallocate, key, self.offset(), self.random.choice(SIZES[1:])),
             lambda: (op_copy_range, key, self.random.choice(self.keys), self.random.choice(SIZES),
                      self.offset(), self.offset()),
+            lambda: (op_seek_data, key, self.offset()),
+            lambda: (op_fdatasync, key),
+            lambda: (op_futime, key, self.time()),
+            lambda: (op_fchown, key, self.random.choice([-1, 0, 12]), self.random.choice([-1, 0, 34])),
             lambda: (op_close, key),
         ])()
 
@@ -253,7 +340,10 @@ class Chooser:
             lambda: (op_chmod, path, self.mode() | 0o700),
             lambda: (op_chown, path, self.random.choice([-1, 0, 12]),
                      self.random.choice([-1, 0, 34])),
-            lambda: (op_utime, path, self.random.choice([0, 1, 1000000000, 4000000000])),
+            lambda: (op_utime, path, self.time()),
+            lambda: (op_utime_omitted, path, self.time(), self.time()),
+            lambda: (op_link, path, self.path(), self.data()),
+            lambda: (op_list_twice, self.folder()),
             lambda: (op_list, self.folder()),
             lambda: (op_access, path, self.random.choice([os.F_OK, os.X_OK])),
         ])()
