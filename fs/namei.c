@@ -54,10 +54,10 @@ static int remove_name(struct fs *fs, uint64_t dir, const char *name, name_call 
 
 	cache_on_remove(fs->cache, CACHE_BEGINS, dir, name, node);
 	error = call_name(fs, dir, name, call, 0);
-	cache_on_remove(fs->cache, CACHE_ENDED, dir, name, node);
 	if (!error)
 		node_remove(fs->nodes, dir, name);
-	else if (error == -ENOENT)
+	cache_on_remove(fs->cache, CACHE_ENDED, dir, name, node);
+	if (error == -ENOENT)
 		cache_on_surprise(fs->cache, dir, name, node);
 	return error;
 }
@@ -156,9 +156,10 @@ static int rename_work(struct fs *fs, uint64_t dir, const char *name, uint64_t n
 		return -ENAMETOOLONG;
 	cache_on_rename(fs->cache, CACHE_BEGINS, dir, name, new_dir, new_name);
 	error = call_rename(fs, dir, name, new_dir, new_name, flags);
-	cache_on_rename(fs->cache, CACHE_ENDED, dir, name, new_dir, new_name);
+	/* First the path, then the cache: a ticket taken behind the end goes with the new path. */
 	if (!error)
 		node_move(fs->nodes, dir, name, new_dir, new_name);
+	cache_on_rename(fs->cache, CACHE_ENDED, dir, name, new_dir, new_name);
 	return error;
 }
 

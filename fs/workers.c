@@ -40,6 +40,7 @@ struct workers {
 	struct worker *first;   /* protected by lock */
 	unsigned int count;     /* those not done; protected by lock */
 	unsigned int reading;   /* protected by lock */
+	bool has_begun;         /* the first request was read; protected by lock */
 };
 
 static int nudge_signal(void)
@@ -88,6 +89,11 @@ static void picked_up(struct worker *worker)
 
 	worker->reading = false;
 	workers->reading--;
+	/* The first request is INIT, which settles what the session can do: nobody reads beside it. */
+	if (!workers->has_begun) {
+		workers->has_begun = true;
+		return;
+	}
 	/* Without another thread the next request waits for this one: slow, but not wrong. */
 	if (workers->reading == 0 && workers->count < workers->max)
 		start_one_locked(workers);

@@ -140,7 +140,7 @@ def test_mount_of_type_sshfs_by_hand(in_namespace, tmp_path, fake_ssh, server_di
 
 
 def umount_helper():
-    return mount_module.TOP / "utils" / "umount.fuse.sshfs"
+    return mount_module.TOP / "utils" / "umount.sshfs"
 
 
 @pytest.mark.skipif(not umount_helper().exists(), reason="it is built elsewhere")
