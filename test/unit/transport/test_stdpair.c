@@ -163,7 +163,7 @@ static void test_shutdown_wakes(struct fixture *fixture, gconstpointer data)
 
 static void test_peer_gone(struct fixture *fixture, gconstpointer data)
 {
-	char byte;
+	char byte = 0;
 
 	close(fixture->to);
 	close(fixture->from);
