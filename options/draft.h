@@ -17,7 +17,6 @@ struct draft {
 	GPtrArray *unknown;              /* of char *: words nobody knows, as typed */
 	char *source, *mountpoint;       /* as typed; borrowed from argv; NULL: not seen yet */
 	char *fsname, *subtype;          /* the user's own, or NULL */
-	char *vsock;                     /* "CID:PORT", or NULL */
 	bool passive, timeouts_given[3]; /* entry, attr, negative: set by the user */
 	bool contain_asked;              /* contain_symlinks was given, not only the default */
 };

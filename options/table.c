@@ -42,7 +42,8 @@ struct row {
 	size_t offset; /* in struct options; 0: nowhere */
 	uint64_t min, max;
 	apply_fn apply;
-	const char *help; /* NULL: not in the usage (an alias, an old word) */
+	const char *wanted; /* KIND_OWN: what a value is, for the message */
+	const char *help;   /* NULL: not in the usage (an alias, an old word) */
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -346,6 +347,10 @@ static int set_workarounds(struct draft *draft, const struct row *row, const cha
 	{                                                                          \
 		.name = n, .value = v, .kind = KIND_OWN, .apply = fn, .help = text \
 	}
+#define OWN_VALUE(n, v, fn, what, text)                                                            \
+	{                                                                                          \
+		.name = n, .value = v, .kind = KIND_OWN, .apply = fn, .wanted = what, .help = text \
+	}
 #define MOUNT(n, v, text)                                               \
 	{                                                               \
 		.name = n, .value = v, .kind = KIND_MOUNT, .help = text \
@@ -366,22 +371,26 @@ static int set_workarounds(struct draft *draft, const struct row *row, const cha
 	{                                                 \
 		.name = n, .value = "X", .kind = KIND_OLD \
 	}
-#define KERNEL_TIMEOUT(n, field, which, text)                                         \
-	{                                                                             \
-		.name = n, .value = "SECONDS", .kind = KIND_OWN, .offset = AT(field), \
-		.min = which, .apply = set_kernel_timeout, .help = text               \
+#define KERNEL_TIMEOUT(n, field, which, text)                                               \
+	{                                                                                   \
+		.name = n, .value = "SECONDS", .kind = KIND_OWN, .offset = AT(field),       \
+		.min = which, .apply = set_kernel_timeout, .wanted = "a number of seconds", \
+		.help = text                                                                \
 	}
 
 static const struct row rows[] = {
 	/* The connection. */
 	PLAIN("reconnect", KIND_TRUE, sftp.reconnect, "reconnect to server"),
 	PLAIN("delay_connect", KIND_TRUE, delay_connect, "delay connection to server"),
-	OWN("max_conns", "N", set_max_conns, "open parallel SSH connections (1)"),
-	OWN("ssh_command", "CMD", set_ssh_command, "execute CMD instead of 'ssh'"),
-	OWN("ssh_protocol", "N", set_ssh_protocol, "ssh protocol to use (2)"),
+	OWN_VALUE("max_conns", "N", set_max_conns, "a number from 1 to 1024",
+                  "open parallel SSH connections (1)"),
+	OWN_VALUE("ssh_command", "CMD", set_ssh_command, "a command",
+                  "execute CMD instead of 'ssh'"),
+	OWN_VALUE("ssh_protocol", "N", set_ssh_protocol, "1 or 2", "ssh protocol to use (2)"),
 	VALUE("sftp_server", "SERV", KIND_STRING, transport.sftp_server,
               "path to sftp server or subsystem (sftp)"),
-	OWN("directport", "PORT", set_directport, "directly connect to PORT bypassing ssh"),
+	OWN_VALUE("directport", "PORT", set_directport, "a port",
+                  "directly connect to PORT bypassing ssh"),
 	OWN("vsock", "CID:PORT", set_vsock,
             "directly connect using a vsock to CID:PORT bypassing ssh"),
 	OWN("passive", NULL, set_passive, "communicate over stdin and stdout bypassing network"),
@@ -392,16 +401,17 @@ static const struct row rows[] = {
               "largest SFTP READ in bytes (what the server takes)"),
 	RANGE("max_write", "N", KIND_SIZE, sftp.max_write, 1, COUNT_MAX,
               "largest SFTP WRITE in bytes (what the server takes)"),
-	OWN("workaround", "LIST", set_workarounds,
-            "colon separated list of workarounds: none, [no]rename, [no]renamexdev, [no]truncate, "
-            "[no]buflimit, [no]fstat, [no]createmode"),
+	OWN_VALUE("workaround", "LIST", set_workarounds, "a list of those in the usage",
+                  "colon separated list of workarounds: none, [no]rename, [no]renamexdev, "
+                  "[no]truncate, [no]buflimit, [no]fstat, [no]createmode"),
 
 	/* What is remembered. */
-	OWN("dir_cache", "BOOL", set_dir_cache, "enable caching of names and attributes (yes)"),
-	OWN("cache", "BOOL", set_dir_cache, NULL),
-	OWN("dcache_timeout", "N", set_timeouts,
-            "sets timeout for names, attributes and links (20)"),
-	OWN("cache_timeout", "N", set_timeouts, NULL),
+	OWN_VALUE("dir_cache", "BOOL", set_dir_cache, "yes or no",
+                  "enable caching of names and attributes (yes)"),
+	OWN_VALUE("cache", "BOOL", set_dir_cache, "yes or no", NULL),
+	OWN_VALUE("dcache_timeout", "N", set_timeouts, "a number of seconds",
+                  "sets timeout for names, attributes and links (20)"),
+	OWN_VALUE("cache_timeout", "N", set_timeouts, "a number of seconds", NULL),
 	VALUE("dcache_stat_timeout", "N", KIND_TIMEOUT, cache.attr_ns, "timeout for attributes"),
 	VALUE("cache_stat_timeout", "N", KIND_TIMEOUT, cache.attr_ns, NULL),
 	VALUE("dcache_dir_timeout", "N", KIND_TIMEOUT, cache.name_ns, "timeout for names"),
@@ -447,16 +457,17 @@ static const struct row rows[] = {
               "requests served at the same time (64)"),
 
 	/* What is shown. */
-	OWN("idmap", "TYPE", set_idmap, "user/group ID mapping: none, user or file (none)"),
+	OWN_VALUE("idmap", "TYPE", set_idmap, "none, user or file",
+                  "user/group ID mapping: none, user or file (none)"),
 	VALUE("uidfile", "FILE", KIND_STRING, sftp.idmap.uidfile,
               "file containing username:remote_uid mappings"),
 	VALUE("gidfile", "FILE", KIND_STRING, sftp.idmap.gidfile,
               "file containing groupname:remote_gid mappings"),
-	OWN("nomap", "TYPE", set_nomap,
-            "with idmap=file, how to handle missing mappings: ignore or error (error)"),
+	OWN_VALUE("nomap", "TYPE", set_nomap, "ignore or error",
+                  "with idmap=file, how to handle missing mappings: ignore or error (error)"),
 	VALUE("uid", "N", KIND_ID, fs.uid, "set file owner"),
 	VALUE("gid", "N", KIND_ID, fs.gid, "set file group"),
-	OWN("umask", "M", set_umask, "set file permissions (octal)"),
+	OWN_VALUE("umask", "M", set_umask, "an octal mode", "set file permissions (octal)"),
 	VALUE("fmask", "M", KIND_OCTAL, fs.fmask, "the same for all but folders"),
 	VALUE("dmask", "M", KIND_OCTAL, fs.dmask, "the same for folders"),
 	PLAIN("disable_hardlink", KIND_TRUE, fs.disable_hardlink,
@@ -549,7 +560,7 @@ static const struct row rows[] = {
 
 	/* Words of sshfs that have lost their meaning. */
 	IGNORED("unreliable_append"),
-	OWN("writeback_cache", "no", set_writeback_cache, NULL),
+	OWN_VALUE("writeback_cache", "no", set_writeback_cache, "no", NULL),
 
 	/* Words of libfuse 2 and of libfuse's other interface, in many old guides. */
 	OLD("nonempty"),
@@ -702,8 +713,7 @@ static char *expectation(const struct row *row)
 	case KIND_STRING:
 		return g_strdup("a text that is not empty");
 	default:
-		return g_strdup_printf("%s as the manual says",
-		                       row->value ? row->value : "nothing");
+		return g_strdup(row->wanted ? row->wanted : "another value");
 	}
 }
 
@@ -719,6 +729,12 @@ static int apply_found(struct draft *draft, const struct row *row, const char *w
 		                           wanted);
 	}
 	return error;
+}
+
+/* Words for those who read fstab(5): "x-systemd.automount", "X-mount.mkdir". */
+static bool is_comment(const char *word)
+{
+	return g_str_has_prefix(word, "x-") || g_str_has_prefix(word, "X-");
 }
 
 int table_apply(struct draft *draft, const char *word, char **ret_why)
@@ -737,7 +753,7 @@ int table_apply(struct draft *draft, const char *word, char **ret_why)
 	}
 	if (ssh_option_is(word))
 		draft_add_ssh_arg(draft, "-o%s", word);
-	else if (!g_str_has_prefix(word, "x-") && *word)
+	else if (*word && !is_comment(word))
 		g_ptr_array_add(draft->unknown, g_strdup_printf("-o %s", word));
 	return 0;
 }

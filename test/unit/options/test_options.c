@@ -367,6 +367,10 @@ static void test_ignored_words(void)
 	                                     "owner",
 	                                     "group",
 	                                     "x-gvfs",
+	                                     "X-mount.mkdir",
+	                                     "user=me",
+	                                     "relatime",
+	                                     "drop_privileges",
 	                                     "comment=a",
 	                                     "unreliable_append",
 	                                     "x-systemd.automount",
@@ -404,26 +408,53 @@ static void test_refused(void)
 		{"-o max_read=0", "max_read=0"},
 		{"-o max_read", "option `max_read' needs a value"},
 		{"-o reconnect=yes", "option `reconnect=yes' takes no value"},
-		{"-o dir_cache=maybe", "dir_cache=maybe"},
-		{"-o writeback_cache=yes", "writeback_cache=yes"},
-		{"-o dcache_timeout=-5", "dcache_timeout=-5"},
+		{"-o dir_cache=maybe", "`dir_cache=maybe': expected yes or no"},
+		{"-o cache=maybe", "`cache=maybe': expected yes or no"},
+		{"-o writeback_cache=yes", "`writeback_cache=yes': expected no"},
+		{"-o dcache_timeout=-5", "`dcache_timeout=-5': expected a number of seconds"},
+		{"-o cache_timeout=-5", "`cache_timeout=-5': expected a number of seconds"},
+		{"-o dcache_link_timeout=x",
+	         "`dcache_link_timeout=x': expected a number of seconds"},
+		{"-o dcache_max_size=-1", "expected a number from 0 to 1000000000"},
 		{"-o dcache_timeout=1e99", "dcache_timeout=1e99"},
-		{"-o entry_timeout=nan", "entry_timeout=nan"},
-		{"-o uid=99999999999", "uid=99999999999"},
-		{"-o umask=8", "umask=8"},
+		{"-o entry_timeout=nan", "`entry_timeout=nan': expected a number of seconds"},
+		{"-o entry_timeout=0x1", "entry_timeout=0x1"},
+		{"-o attr_timeout= 1", "attr_timeout="},
+		{"-o ac_attr_timeout=-2", "`ac_attr_timeout=-2': expected a number of seconds"},
+		{"-o uid=99999999999", "`uid=99999999999': expected a numeric id"},
+		{"-o uid=4294967295", "uid=4294967295"},
+		{"-o gid=me", "`gid=me': expected a numeric id"},
+		{"-o umask=8", "`umask=8': expected an octal mode"},
+		{"-o fmask=9", "`fmask=9': expected an octal mode"},
+		{"-o umask=-1", "umask=-1"},
 		{"-o umask=17777", "umask=17777"},
 		{"-o max_conns=0", "value of max_conns option must be at least 1"},
-		{"-o max_conns=x", "max_conns=x"},
+		{"-o max_conns=x", "`max_conns=x': expected a number from 1 to 1024"},
+		{"-o max_conns=1025", "`max_conns=1025': expected a number from 1 to 1024"},
+		{"-o max_threads=0", "`max_threads=0': expected a number from 1 to 1024"},
+		{"-o max_read=+1", "max_read=+1"},
+		{"-o max_read=0x10", "max_read=0x10"},
+		{"-o max_read=1000000001", "expected a number from 1 to 1000000000"},
+		{"-o max_write=", "option `max_write='"},
 		{"-o vsock=2", "invalid vsock, expecting CID:PORT"},
 		{"-o vsock=2:3:4", "invalid vsock, expecting CID:PORT"},
 		{"-o workaround=magic", "unknown workaround: 'magic'"},
-		{"-o workaround=", "workaround="},
-		{"-o idmap=magic", "idmap=magic"},
-		{"-o nomap=magic", "nomap=magic"},
-		{"-o directport=", "directport="},
-		{"-o ssh_protocol=3", "ssh_protocol=3"},
-		{"-o ssh_command=", "ssh_command="},
-		{"-o sftp_server=", "sftp_server="},
+		{"-o workaround=rename:", "unknown workaround: ''"},
+		{"-o workaround=norenamex", "unknown workaround: 'norenamex'"},
+		{"-o workaround=", "`workaround=': expected a list of those in the usage"},
+		{"-o vsock=4294967296:1", "invalid vsock, expecting CID:PORT"},
+		{"-o vsock=:1", "invalid vsock, expecting CID:PORT"},
+		{"-o vsock=-1:1", "invalid vsock, expecting CID:PORT"},
+		{"-o idmap=magic", "`idmap=magic': expected none, user or file"},
+		{"-o nomap=magic", "`nomap=magic': expected ignore or error"},
+		{"-o directport=", "`directport=': expected a port"},
+		{"-o ssh_protocol=3", "`ssh_protocol=3': expected 1 or 2"},
+		{"-o ssh_command=", "`ssh_command=': expected a command"},
+		{"-o sftp_server=", "`sftp_server=': expected a text that is not empty"},
+		{"-o uidfile=", "`uidfile=': expected a text that is not empty"},
+		{"-o setuid=root", "'setuid=root'"},
+		{"-F", "missing argument after `-F'"},
+		{"-sf", "unknown option(s): `-sf'"},
 		{"-o modules=iconv", "modules=iconv"},
 		{"-o remount", "remount"},
 		{"-o surely_not,nor_this", "unknown option(s): `-o surely_not', `-o nor_this'"},
@@ -544,6 +575,55 @@ static void test_mount_dialect(void)
 	options_free(options);
 }
 
+static void test_mount_dialect_refuses(void)
+{
+	static const struct {
+		const char *words, *message;
+	} rows[] = {
+		{"-o surely_not", "unknown option(s): `-o surely_not'"},
+		{"-o max_read=x -s", "invalid parameter in option `max_read=x'"},
+		{"-d", "unknown option(s): `-d'"},
+		{"-fo", "unknown option(s): `-fo'"},
+		{"-N", "missing argument after `-N'"},
+		{"third", "invalid argument `third'"},
+		{"-o remount", "'remount' is not possible"},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *why = NULL;
+
+		g_assert_null(parse_as("mount.sshfs", rows[i].words, &why));
+		if (!strstr(why, rows[i].message))
+			g_error("'%s' is refused by \"%s\"", rows[i].words, why);
+	}
+}
+
+/* Flags stand anywhere, "--" ends them, and the mountpoint may come first. */
+static void test_order_of_words(void)
+{
+	static const char *const rows[][7] = {
+		{"sshfs", "-o", "ro", "host:dir", "/", NULL},
+		{"sshfs", "host:dir", "-oro", "/", NULL},
+		{"sshfs", "/", "host:dir", "-r", NULL},
+		{"sshfs", "-r", "--", "host:dir", "/", NULL},
+		{"sshfs", "-r", "host:dir", "--", "/", NULL},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		int count = (int)g_strv_length((char **)rows[i]);
+		struct options *options = NULL;
+		g_autofree char *why = NULL;
+
+		g_assert_cmpint(options_parse(count, (char **)rows[i], &options, &why), ==, 0);
+		g_assert_cmpstr(options->source, ==, "host:dir");
+		g_assert_cmpstr(options->transport.host, ==, "host");
+		g_assert_cmpstr(options->fs.base_path, ==, "dir");
+		g_assert_cmpstr(options->mountpoint, ==, "/");
+		g_assert_true(options->fs.read_only);
+		options_free(options);
+	}
+}
+
 static void test_help_and_version(void)
 {
 	static const char *const words[][3] = {{"sshfs", "-h", NULL},
@@ -574,6 +654,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/options/missing-words", test_missing_words);
 	g_test_add_func("/options/sources", test_sources);
 	g_test_add_func("/options/mount-dialect", test_mount_dialect);
+	g_test_add_func("/options/mount-dialect-refuses", test_mount_dialect_refuses);
+	g_test_add_func("/options/order-of-words", test_order_of_words);
 	g_test_add_func("/options/help-and-version", test_help_and_version);
 	return g_test_run();
 }
