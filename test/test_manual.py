@@ -40,7 +40,7 @@ def options_of(usage):
 def table_names():
     """All names of the option table, aliases and old words included, with whether they are shown."""
     table = (TOP / "options" / "table.c").read_text()
-    found = re.findall(r'^\s*\{?\s*(?:PLAIN|VALUE|RANGE|OWN|KERNEL_TIMEOUT)\("([a-z_]+)"', table,
+    found = re.findall(r'^\s*\{?\s*(?:PLAIN|VALUE|RANGE|OWN|OWN_VALUE|KERNEL_TIMEOUT)\("([a-z_]+)"', table,
                        re.MULTILINE)
     assert len(found) > 60
     return found
