@@ -32,10 +32,10 @@ struct cache;
 
 /* Filled by options.c (compat.md 1.3, dcache_*). */
 struct cache_settings {
-	bool enabled; /* dir_cache */
+	bool enabled;                       /* dir_cache */
 	uint64_t attr_ns, name_ns, link_ns; /* dcache_stat, _dir and _link_timeout */
-	size_t max_entries; /* dcache_max_size */
-	uint64_t clean_ns, min_clean_ns; /* dcache_clean_interval, dcache_min_clean_interval */
+	size_t max_entries;                 /* dcache_max_size */
+	uint64_t clean_ns, min_clean_ns;    /* dcache_clean_interval, dcache_min_clean_interval */
 };
 
 struct cache *cache_new(const struct cache_settings *settings);
@@ -58,11 +58,11 @@ struct cache_ticket cache_take_ticket(struct cache *cache);
 enum cache_known {
 	CACHE_UNKNOWN, /* ask the server */
 	CACHE_PRESENT, /* the name exists */
-	CACHE_ABSENT, /* it does not (seen missing, or not in a complete listing) */
+	CACHE_ABSENT,  /* it does not (seen missing, or not in a complete listing) */
 };
 
 struct cache_name {
-	uint64_t id; /* node id given to the name when it was put; 0: none */
+	uint64_t id;   /* node id given to the name when it was put; 0: none */
 	bool has_attr; /* attributes are known and still valid */
 	struct cache_attr attr;
 	uint64_t name_left_ns; /* how long the name, or its absence, stays valid */
@@ -71,7 +71,7 @@ struct cache_name {
 
 /* What is known of `name` in folder `dir`; fills *ret_name unless CACHE_UNKNOWN. */
 enum cache_known cache_get_name(struct cache *cache, uint64_t dir, const char *name,
-				struct cache_name *ret_name);
+                                struct cache_name *ret_name);
 /* A copy of a symlink's target for the caller to free, or NULL: unknown. */
 char *cache_get_link(struct cache *cache, uint64_t dir, const char *name);
 /* The complete, still valid listing of a folder, referenced, or NULL: unknown. */
@@ -80,16 +80,16 @@ struct listing *cache_get_listing(struct cache *cache, uint64_t dir);
 /* ---- answers ---------------------------------------------------------------------------------- */
 
 /* The name exists, with node id `id` (0: none yet) and these attributes (NULL: unknown). */
-void cache_put_name(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-		    const char *name, uint64_t id, const struct cache_attr *attr);
+void cache_put_name(struct cache *cache, struct cache_ticket ticket, uint64_t dir, const char *name,
+                    uint64_t id, const struct cache_attr *attr);
 /* The name does not exist. */
 void cache_put_absent(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-		      const char *name);
-void cache_put_link(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-		    const char *name, const char *target);
+                      const char *name);
+void cache_put_link(struct cache *cache, struct cache_ticket ticket, uint64_t dir, const char *name,
+                    const char *target);
 /* The complete contents of a folder; takes a reference of its own. Its names and attributes count too. */
 void cache_put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-		       struct listing *listing);
+                       struct listing *listing);
 
 /* ---- events ----------------------------------------------------------------------------------- */
 
@@ -102,9 +102,9 @@ enum cache_when {
 void cache_on_create(struct cache *cache, enum cache_when when, uint64_t dir, const char *name);
 /* unlink and rmdir. `id` is the node's, for what is known below it; 0: not known. */
 void cache_on_remove(struct cache *cache, enum cache_when when, uint64_t dir, const char *name,
-		     uint64_t id);
+                     uint64_t id);
 void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, const char *name,
-		     uint64_t new_dir, const char *new_name);
+                     uint64_t new_dir, const char *new_name);
 /* setattr, write, truncate, copy into: attributes change, the name does not. */
 void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, const char *name);
 /*
@@ -113,9 +113,9 @@ void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, co
  * unless something else has happened to the name since it was taken.
  */
 struct cache_ticket cache_end_create(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-				     const char *name);
+                                     const char *name);
 struct cache_ticket cache_end_change(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-				     const char *name);
+                                     const char *name);
 /* The connection was lost and is back, or the user asks: all is forgotten, all tickets are void. */
 void cache_on_reconnect(struct cache *cache);
 /* The server turned out to differ from what was known of this name (and of what is below `id`). */
@@ -125,8 +125,9 @@ void cache_on_surprise(struct cache *cache, uint64_t dir, const char *name, uint
 
 struct cache_stats {
 	size_t entries, listings; /* now */
-	size_t bytes; /* now, about */
-	uint64_t hits, misses, dropped; /* since the start; dropped: answers whose ticket was void */
+	size_t bytes;             /* now, about */
+	uint64_t hits, misses,
+		dropped; /* since the start; dropped: answers whose ticket was void */
 };
 void cache_get_stats(struct cache *cache, struct cache_stats *ret_stats);
 

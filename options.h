@@ -18,18 +18,18 @@
 
 enum options_action {
 	OPTIONS_MOUNT,
-	OPTIONS_HELP, /* -h: print the usage, exit 0 */
+	OPTIONS_HELP,    /* -h: print the usage, exit 0 */
 	OPTIONS_VERSION, /* -V */
 	OPTIONS_NOTHING, /* mount -f: everything was checked, nothing is to be done; exit 0 */
 };
 
 struct options {
 	enum options_action action;
-	char *source; /* as typed, "[user@]host:dir": shown in mtab */
+	char *source;     /* as typed, "[user@]host:dir": shown in mtab */
 	char *mountpoint; /* absolute (realpath), or "/dev/fd/N" */
-	bool foreground; /* -f, -d, passive */
-	bool debug; /* -d */
-	bool verbose; /* -v */
+	bool foreground;  /* -f, -d, passive */
+	bool debug;       /* -d */
+	bool verbose;     /* -v */
 	bool delay_connect;
 	char **notes; /* NULL-terminated: remarks on the options for the log, e.g. "'nonempty' is ignored: ..." */
 

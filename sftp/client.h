@@ -33,10 +33,10 @@ struct sftp_settings {
 	unsigned int max_conns; /* >= 1 */
 	bool reconnect;
 	size_t max_read, max_write; /* bytes a READ or WRITE at most; 0: what the server takes */
-	bool sync_readdir; /* one READDIR in flight instead of a window */
+	bool sync_readdir;          /* one READDIR in flight instead of a window */
 	bool workaround_rename, workaround_renamexdev; /* compat.md 1.4 */
-	bool workaround_createmode; /* send no permissions when creating */
-	bool trace; /* -d: log every request and reply */
+	bool workaround_createmode;                    /* send no permissions when creating */
+	bool trace;                                    /* -d: log every request and reply */
 	struct idmap_settings idmap;
 };
 
@@ -54,8 +54,8 @@ struct sftp_events {
  * Returns 0, or idmap_new()'s errors with *ret_why for the user.
  */
 int sftp_client_new(struct connector *connector, const struct sftp_settings *settings,
-		    const struct sftp_events *events, struct sftp_client **ret_client,
-		    char **ret_why);
+                    const struct sftp_events *events, struct sftp_client **ret_client,
+                    char **ret_why);
 /* Ends all connections. No call may be running and no sftp_file be left any more. Accepts NULL. */
 void sftp_client_free(struct sftp_client *client);
 
@@ -89,7 +89,7 @@ void sftp_client_get_stats(struct sftp_client *client, struct sftp_client_stats 
 struct sftp_cancel;
 struct sftp_cancel *sftp_cancel_new(void);
 void sftp_cancel_free(struct sftp_cancel *cancel);
-void sftp_cancel_bind(struct sftp_cancel *cancel); /* NULL unbinds */
+void sftp_cancel_bind(struct sftp_cancel *cancel);  /* NULL unbinds */
 void sftp_cancel_raise(struct sftp_cancel *cancel); /* any thread */
 void sftp_cancel_reset(struct sftp_cancel *cancel); /* for reuse; the owning thread */
 
@@ -157,8 +157,8 @@ struct sftp_file;
  * -EEXIST (SFTP_OPEN_EXCL), -EISDIR, -ENOSPC, -EROFS, -EMFILE.
  */
 int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
-	      bool follow, struct sftp_file **ret_file, struct sftp_attrs *ret_attrs,
-	      int *ret_attrs_error);
+              bool follow, struct sftp_file **ret_file, struct sftp_attrs *ret_attrs,
+              int *ret_attrs_error);
 struct sftp_file *sftp_file_ref(struct sftp_file *file);
 void sftp_file_unref(struct sftp_file *file);
 /* True when the connection it was opened on is gone: every use ends with -ENOTCONN. */
@@ -183,12 +183,12 @@ ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offse
  * beyond 2^63, -EINTR cancelled while it waited, -ENOTCONN.
  */
 int sftp_write_async(struct sftp_file *file, const void *buf, size_t size, uint64_t offset,
-		     void (*done)(void *data, int error), void *data);
+                     void (*done)(void *data, int error), void *data);
 /*
  * Copies on the server (copy-data): `size` bytes, at most; both files on one connection.
  * -EOPNOTSUPP without the extension, -EXDEV on different connections, -EINVAL overlapping.
  */
 int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_file *to,
-		   uint64_t to_offset, uint64_t size);
+                   uint64_t to_offset, uint64_t size);
 
 #endif

@@ -30,20 +30,20 @@ struct sftp_request;
  * that went to the request's sink it is empty and request->sink_filled tells the length.
  */
 typedef void (*sftp_done_fn)(struct sftp_request *request, int error, uint8_t type,
-			     struct wire_reader *body);
+                             struct wire_reader *body);
 
 /* Embedded in the caller's own struct, which lives until done() has been called. */
 struct sftp_request {
 	/* Set by the caller before submitting. */
 	sftp_done_fn done;
-	void *sink; /* where a DATA payload is read to, or NULL: it is in the body */
+	void *sink;       /* where a DATA payload is read to, or NULL: it is in the body */
 	size_t sink_size; /* bytes; a longer payload kills the connection ("long read") */
-	bool urgent; /* exempt from back-pressure: small messages that must not wait */
+	bool urgent;      /* exempt from back-pressure: small messages that must not wait */
 
 	/* The connection's. */
 	size_t sink_filled; /* bytes; valid in done() */
-	uint32_t id; /* protected by the connection's lock */
-	uint64_t sent_ns; /* set at submission */
+	uint32_t id;        /* protected by the connection's lock */
+	uint64_t sent_ns;   /* set at submission */
 };
 
 /* Something to tell about a connection; called without locks, on the reader thread. */
@@ -61,7 +61,7 @@ struct sftp_conn_events {
  * log_debug() every request and reply. Never NULL.
  */
 struct sftp_conn *sftp_conn_new(struct transport *transport, const struct sftp_conn_events *events,
-				bool trace);
+                                bool trace);
 
 /*
  * Sends INIT, waits for VERSION (skipping up to 64 KiB that a login script printed before it), asks
@@ -91,7 +91,7 @@ void sftp_conn_unref(struct sftp_conn *conn);
  * -EMSGSIZE body and payload exceed 256 KiB.
  */
 int sftp_conn_submit(struct sftp_conn *conn, struct sftp_request *request, uint8_t type,
-		     const struct wire_buf *body, const void *payload, size_t payload_size);
+                     const struct wire_buf *body, const void *payload, size_t payload_size);
 
 /* Bytes that may wait for the stream before submitters wait, too. */
 #define SFTP_CONN_QUEUE_MAX (4 * (size_t)1024 * 1024)
@@ -123,7 +123,7 @@ unsigned int sftp_conn_pending(struct sftp_conn *conn);
 /* For -d at exit. */
 struct sftp_conn_stats {
 	uint64_t sent, sent_bytes, received, received_bytes; /* messages and bytes */
-	uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns; /* of all answered requests */
+	uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns;         /* of all answered requests */
 };
 void sftp_conn_get_stats(struct sftp_conn *conn, struct sftp_conn_stats *ret_stats);
 

@@ -79,9 +79,9 @@ enum sftp_attr_flag {
 
 /* Times are seconds since 1970, unsigned: the wire ends in 2106. */
 struct sftp_attrs {
-	uint32_t flags; /* enum sftp_attr_flag */
-	uint64_t size; /* bytes */
-	uint32_t uid, gid; /* the server's ids; local ids above client.h */
+	uint32_t flags;       /* enum sftp_attr_flag */
+	uint64_t size;        /* bytes */
+	uint32_t uid, gid;    /* the server's ids; local ids above client.h */
 	uint32_t permissions; /* st_mode, file type included */
 	uint32_t atime, mtime;
 };
@@ -110,17 +110,17 @@ void sftp_get_limits(struct wire_reader *reader, struct sftp_limits *limits);
 
 /* Extensions of the VERSION reply that we know, as bits. */
 enum sftp_extension {
-	SFTP_EXT_POSIX_RENAME = 1 << 0, /* posix-rename@openssh.com 1 */
-	SFTP_EXT_STATVFS = 1 << 1, /* statvfs@openssh.com 2 */
-	SFTP_EXT_FSTATVFS = 1 << 2, /* fstatvfs@openssh.com 2 */
-	SFTP_EXT_HARDLINK = 1 << 3, /* hardlink@openssh.com 1 */
-	SFTP_EXT_FSYNC = 1 << 4, /* fsync@openssh.com 1 */
-	SFTP_EXT_LSETSTAT = 1 << 5, /* lsetstat@openssh.com 1 */
-	SFTP_EXT_LIMITS = 1 << 6, /* limits@openssh.com 1 */
-	SFTP_EXT_EXPAND_PATH = 1 << 7, /* expand-path@openssh.com 1 */
-	SFTP_EXT_COPY_DATA = 1 << 8, /* copy-data 1 */
+	SFTP_EXT_POSIX_RENAME = 1 << 0,   /* posix-rename@openssh.com 1 */
+	SFTP_EXT_STATVFS = 1 << 1,        /* statvfs@openssh.com 2 */
+	SFTP_EXT_FSTATVFS = 1 << 2,       /* fstatvfs@openssh.com 2 */
+	SFTP_EXT_HARDLINK = 1 << 3,       /* hardlink@openssh.com 1 */
+	SFTP_EXT_FSYNC = 1 << 4,          /* fsync@openssh.com 1 */
+	SFTP_EXT_LSETSTAT = 1 << 5,       /* lsetstat@openssh.com 1 */
+	SFTP_EXT_LIMITS = 1 << 6,         /* limits@openssh.com 1 */
+	SFTP_EXT_EXPAND_PATH = 1 << 7,    /* expand-path@openssh.com 1 */
+	SFTP_EXT_COPY_DATA = 1 << 8,      /* copy-data 1 */
 	SFTP_EXT_HOME_DIRECTORY = 1 << 9, /* home-directory 1 */
-	SFTP_EXT_USERS_GROUPS = 1 << 10, /* users-groups-by-id@openssh.com 1 */
+	SFTP_EXT_USERS_GROUPS = 1 << 10,  /* users-groups-by-id@openssh.com 1 */
 };
 
 /* The wire name of one extension, e.g. "statvfs@openssh.com". */

@@ -44,8 +44,8 @@ struct sftp_pool_settings {
 
 /* Borrows `connector` for the pool's life. No connection is opened yet. */
 struct sftp_pool *sftp_pool_new(struct connector *connector,
-				const struct sftp_pool_settings *settings,
-				const struct sftp_pool_events *events);
+                                const struct sftp_pool_settings *settings,
+                                const struct sftp_pool_events *events);
 /*
  * Kills all connections, waits until each has ended its requests, and frees; an attempt to connect
  * that connector_connect() is busy with is waited for, too. No other call may be running, and no
@@ -72,6 +72,6 @@ bool sftp_pool_is_connected(struct sftp_pool *pool);
 
 /* Sums of all connections so far, and how many there were. */
 void sftp_pool_get_stats(struct sftp_pool *pool, struct sftp_conn_stats *ret_stats,
-			 unsigned int *ret_connects);
+                         unsigned int *ret_connects);
 
 #endif

@@ -26,8 +26,24 @@ from lib import sshd as sshd_module, watchdog
 DEADLINE = 60  # seconds for one test
 
 
+def pytest_addoption(parser):
+    parser.addoption("--failed-to", metavar="FILE",
+                     help="appends the id of each test that fails to FILE, a line each")
+
+
 def pytest_configure(config):
     config.watchdog = watchdog.Watchdog()
+    config.failed = set()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    path = item.config.getoption("--failed-to")
+    if path and outcome.get_result().failed and item.nodeid not in item.config.failed:
+        item.config.failed.add(item.nodeid)
+        with open(path, "a") as file:
+            file.write(f"{item.nodeid}\n")
 
 
 def pytest_report_header(config):

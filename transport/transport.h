@@ -53,7 +53,7 @@ static inline ssize_t transport_read(struct transport *transport, void *buf, siz
  * when the stream is broken.
  */
 static inline ssize_t transport_write(struct transport *transport, const struct iovec *iov,
-				      int count)
+                                      int count)
 {
 	return transport->ops->write(transport, iov, count);
 }
@@ -100,9 +100,9 @@ static inline void transport_free(struct transport *transport)
 
 enum transport_kind {
 	TRANSPORT_OPENSSH, /* the default: a child ssh(1) */
-	TRANSPORT_TCP, /* -o directport: plain TCP to an SFTP server */
-	TRANSPORT_VSOCK, /* -o vsock: to a virtual machine or its host */
-	TRANSPORT_STDIO, /* -o passive: the server is at our stdin and stdout */
+	TRANSPORT_TCP,     /* -o directport: plain TCP to an SFTP server */
+	TRANSPORT_VSOCK,   /* -o vsock: to a virtual machine or its host */
+	TRANSPORT_STDIO,   /* -o passive: the server is at our stdin and stdout */
 };
 
 /* How to reach the server. Filled by options.c; the strings belong to it. */
@@ -113,11 +113,11 @@ struct transport_settings {
 	/* TRANSPORT_OPENSSH */
 	char **ssh_command; /* argv of -o ssh_command, at least one word; [0] is sought in PATH */
 	char **ssh_args; /* in the user's order: "-oPort=22", "-C" -> "-oCompression=yes", "-Fcfg" */
-	int ssh_protocol; /* 1 or 2: adds -1 or -2 */
-	char *sftp_server; /* subsystem name, or a command when it holds a '/' */
-	bool show_stderr; /* -f, -d, -v: what ssh prints also goes to our stderr as it comes */
+	int ssh_protocol;    /* 1 or 2: adds -1 or -2 */
+	char *sftp_server;   /* subsystem name, or a command when it holds a '/' */
+	bool show_stderr;    /* -f, -d, -v: what ssh prints also goes to our stderr as it comes */
 	bool password_stdin; /* the first line of our stdin answers ssh's password prompt */
-	bool keep_password; /* it may be needed again: reconnect */
+	bool keep_password;  /* it may be needed again: reconnect */
 
 	/* TRANSPORT_TCP */
 	char *port; /* number or service name */
@@ -135,7 +135,7 @@ struct connector;
  * the user; the caller frees both.
  */
 int connector_new(const struct transport_settings *settings, struct connector **ret_connector,
-		  char **ret_why);
+                  char **ret_why);
 
 /*
  * Opens a stream: starts ssh, or connects a socket, trying every address of the host. For ssh it
@@ -149,7 +149,7 @@ int connector_new(const struct transport_settings *settings, struct connector **
  * "failed to resolve h:p: ..."), -EALREADY (TRANSPORT_STDIO gives one stream only), -EMFILE, -ENOMEM.
  */
 int connector_connect(struct connector *connector, struct transport **ret_transport,
-		      char **ret_why);
+                      char **ret_why);
 
 /* True when connect() may be called again after the first stream has ended: not for STDIO. */
 bool connector_can_reconnect(const struct connector *connector);

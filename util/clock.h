@@ -11,7 +11,7 @@
 #include <time.h>
 
 #define CLOCK_NS_PER_SEC UINT64_C(1000000000)
-#define CLOCK_NS_PER_MS	 UINT64_C(1000000)
+#define CLOCK_NS_PER_MS  UINT64_C(1000000)
 
 /* A moment that never comes. */
 #define CLOCK_NEVER UINT64_MAX

@@ -28,9 +28,9 @@ static inline void lock_leave(pthread_mutex_t **mutex)
 }
 
 /* Holds `mutex` from here to the end of the block. */
-#define LOCK_SCOPE(mutex)                                                                          \
-	__attribute__((cleanup(lock_leave), unused))                                               \
-	pthread_mutex_t *G_PASTE(lock_scope_, __LINE__) = lock_enter(mutex)
+#define LOCK_SCOPE(mutex)                                                      \
+	__attribute__((cleanup(lock_leave), unused)) pthread_mutex_t *G_PASTE( \
+		lock_scope_, __LINE__) = lock_enter(mutex)
 
 /* Like pthread_cond_init(), on the monotonic clock. */
 static inline void lock_cond_init(pthread_cond_t *cond)

@@ -16,10 +16,10 @@
 #include <stdbool.h>
 
 enum log_level {
-	LOG_LEVEL_ERROR, /* something the user asked for did not happen */
+	LOG_LEVEL_ERROR,   /* something the user asked for did not happen */
 	LOG_LEVEL_WARNING, /* it happened, but not quite as asked */
-	LOG_LEVEL_NOTE, /* good to know: a tier that is off, an old option that was ignored */
-	LOG_LEVEL_DEBUG, /* -d: every request and reply */
+	LOG_LEVEL_NOTE,    /* good to know: a tier that is off, an old option that was ignored */
+	LOG_LEVEL_DEBUG,   /* -d: every request and reply */
 };
 
 /* Shows messages up to and including `level`. Before the first call: LOG_LEVEL_NOTE. */
@@ -34,13 +34,13 @@ void log_to_syslog(void);
 /* Writes one line; `format` has no trailing newline. Keeps errno. */
 void log_message(enum log_level level, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-#define log_error(...)	 log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_error(...)   log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_note(...)	 log_message(LOG_LEVEL_NOTE, __VA_ARGS__)
-#define log_debug(...)                                                                             \
-	do {                                                                                       \
-		if (log_enabled(LOG_LEVEL_DEBUG))                                                  \
-			log_message(LOG_LEVEL_DEBUG, __VA_ARGS__);                                 \
+#define log_note(...)    log_message(LOG_LEVEL_NOTE, __VA_ARGS__)
+#define log_debug(...)                                             \
+	do {                                                       \
+		if (log_enabled(LOG_LEVEL_DEBUG))                  \
+			log_message(LOG_LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
 
 #endif
