@@ -90,7 +90,8 @@ void wire_put_cstring(struct wire_buf *buf, const char *string)
 
 void wire_reader_init(struct wire_reader *reader, const void *bytes, size_t size)
 {
-	reader->next = bytes;
+	/* Nothing may come as NULL, and arithmetic on NULL is undefined. */
+	reader->next = bytes ? bytes : (const uint8_t *)"";
 	reader->end = reader->next + size;
 	reader->overrun = false;
 }
