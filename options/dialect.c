@@ -139,7 +139,8 @@ static const struct flag mount_flags[] = {
 
 static const struct flag *dialect_of(const char *program)
 {
-	g_autofree char *name = g_path_get_basename(program);
+	/* Before Linux 5.18 a program may be started without even a name. */
+	g_autofree char *name = g_path_get_basename(program ? program : "");
 
 	return g_str_has_prefix(name, "mount.") ? mount_flags : sshfs_flags;
 }

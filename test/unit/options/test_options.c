@@ -493,6 +493,7 @@ static void test_missing_words(void)
 	static const char *const nowhere[] = {"sshfs", "host:", "/nonexistent/x", NULL};
 	static const char *const dash[] = {"sshfs", "--", "-oProxyCommand=x:", "/", NULL};
 
+	assert_words_refused((const char *const[]){NULL}, 0, "missing host");
 	assert_words_refused(none, 1, "missing host\nsee `sshfs -h' for usage");
 	assert_words_refused(one, 2, "no mountpoint specified");
 	assert_words_refused(nowhere, 3,
