@@ -20,6 +20,9 @@
 
 #define ID_NONE UINT32_MAX /* "leave as it is" in chown(2) */
 
+/* Longest entry of the local databases that is read; a group can have very many members. */
+#define ENTRY_MAX (16 * MIB)
+
 /* One kind of id; both tables NULL: numbers pass through. */
 struct id_table {
 	GHashTable *to_local, *to_remote; /* GUINT_TO_POINTER both ways */
@@ -39,23 +42,33 @@ typedef int (*local_id_fn)(const char *name, uint32_t *ret_id);
 
 static int local_user_id(const char *name, uint32_t *ret_id)
 {
-	char buf[4096];
 	struct passwd pwd, *found = NULL;
+	int error = ERANGE;
 
-	if (getpwnam_r(name, &pwd, buf, sizeof(buf), &found) != 0 || !found)
+	for (size_t size = 4 * KIB; error == ERANGE && size <= ENTRY_MAX; size *= 4) {
+		g_autofree char *buf = g_malloc(size);
+
+		error = getpwnam_r(name, &pwd, buf, size, &found);
+	}
+	if (error || !found)
 		return -ENOENT;
-	*ret_id = found->pw_uid;
+	*ret_id = pwd.pw_uid;
 	return 0;
 }
 
 static int local_group_id(const char *name, uint32_t *ret_id)
 {
-	g_autofree char *buf = g_malloc(64 * KIB);
 	struct group grp, *found = NULL;
+	int error = ERANGE;
 
-	if (getgrnam_r(name, &grp, buf, 64 * KIB, &found) != 0 || !found)
+	for (size_t size = 4 * KIB; error == ERANGE && size <= ENTRY_MAX; size *= 4) {
+		g_autofree char *buf = g_malloc(size);
+
+		error = getgrnam_r(name, &grp, buf, size, &found);
+	}
+	if (error || !found)
 		return -ENOENT;
-	*ret_id = found->gr_gid;
+	*ret_id = grp.gr_gid;
 	return 0;
 }
 

@@ -124,15 +124,19 @@ uint32_t sftp_extension_bit(const char *name, const char *version)
 
 /*
  * What servers that are kinder than OpenSSH write into the message: strerror(3)'s texts in the C
- * locale, glibc's and BSD's. Looked for at the end, too ("mkdir x: File exists").
+ * locale, of glibc, musl and the BSDs (lower case is Go's), and those of later drafts of SFTP. Looked
+ * for at the end, too ("mkdir x: File exists"), so that each also stands for what ends in it ("disk
+ * quota exceeded", "invalid cross-device link").
+ *
+ * Not here: what would make the kernel or a program ask again (EINTR, EAGAIN) or never again
+ * (ENOSYS).
  */
 static const struct {
 	const char *text;
 	int error;
 } causes[] = {
 	{"no space left on device", ENOSPC},
-	{"disk quota exceeded", EDQUOT},
-	{"disc quota exceeded", EDQUOT},
+	{"no space on filesystem", ENOSPC},
 	{"quota exceeded", EDQUOT},
 	{"file exists", EEXIST},
 	{"file already exists", EEXIST},
@@ -142,33 +146,56 @@ static const struct {
 	{"is a directory", EISDIR},
 	{"not a directory", ENOTDIR},
 	{"too many levels of symbolic links", ELOOP},
+	{"symbolic link loop", ELOOP},
 	{"file too large", EFBIG},
 	{"file name too long", ENAMETOOLONG},
+	{"filename too long", ENAMETOOLONG},
 	{"operation not permitted", EPERM},
 	{"permission denied", EACCES},
 	{"no such file or directory", ENOENT},
+	{"no such device or address", ENXIO},
 	{"invalid argument", EINVAL},
+	{"bad file descriptor", EBADF},
 	{"too many links", EMLINK},
 	{"too many open files", EMFILE},
-	{"device or resource busy", EBUSY},
+	{"too many open files in system", ENFILE},
+	{"no file descriptors available", EMFILE},
+	{"cannot allocate memory", ENOMEM},
+	{"resource busy", EBUSY},
 	{"text file busy", ETXTBSY},
 	{"operation not supported", EOPNOTSUPP},
+	{"function not implemented", EOPNOTSUPP},
+	{"value too large for defined data type", EOVERFLOW},
 	{"input/output error", EIO},
-	{"no such device or address", ENXIO},
+	{"i/o error", EIO},
 };
+
+/* The message in lower case, without what comes after the cause: a full stop, "(os error 28)". */
+static char *cause_of(const char *message)
+{
+	char *cause = g_strchomp(g_ascii_strdown(message, -1));
+
+	if (g_str_has_suffix(cause, ")")) {
+		char *parenthesis = strrchr(cause, '(');
+
+		if (parenthesis)
+			*parenthesis = '\0';
+		g_strchomp(cause);
+	}
+	if (g_str_has_suffix(cause, "."))
+		cause[strlen(cause) - 1] = '\0';
+	return cause;
+}
 
 static int message_errno(const char *message)
 {
-	g_autofree char *lower = NULL;
+	g_autofree char *cause = NULL;
 
-	if (!message || !*message)
+	if (!message)
 		return 0;
-	lower = g_ascii_strdown(message, -1);
-	g_strchomp(lower);
-	if (g_str_has_suffix(lower, "."))
-		lower[strlen(lower) - 1] = '\0';
+	cause = cause_of(message);
 	for (size_t i = 0; i < G_N_ELEMENTS(causes); i++) {
-		if (g_str_has_suffix(lower, causes[i].text))
+		if (g_str_has_suffix(cause, causes[i].text))
 			return causes[i].error;
 	}
 	return 0;

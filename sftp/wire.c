@@ -90,7 +90,7 @@ void wire_put_cstring(struct wire_buf *buf, const char *string)
 
 void wire_reader_init(struct wire_reader *reader, const void *bytes, size_t size)
 {
-	/* Nothing at all may come as NULL, on which not even 0 may be counted. */
+	/* Nothing may come as NULL, and arithmetic on NULL is undefined. */
 	reader->next = bytes ? bytes : (const uint8_t *)"";
 	reader->end = reader->next + size;
 	reader->overrun = false;

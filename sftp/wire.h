@@ -50,6 +50,7 @@ struct wire_reader {
 	bool overrun;
 };
 
+/* `bytes` may be NULL when `size` is 0. */
 void wire_reader_init(struct wire_reader *reader, const void *bytes, size_t size);
 
 /* True while no get has run over the end. */

@@ -5,7 +5,6 @@
  */
 #include <glib.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "message.h"
 
@@ -53,17 +52,20 @@ static void read_extensions(struct wire_reader *reader)
 static void read_attrs(struct wire_reader *reader)
 {
 	struct sftp_attrs attrs, again;
-	struct wire_reader copy;
-	WIRE_AUTO buf = {0};
+	WIRE_AUTO first = {0};
+	WIRE_AUTO second = {0};
 
 	sftp_get_attrs(reader, &attrs);
 	if (!wire_reader_ok(reader))
 		return;
-	wire_buf_init(&buf);
-	sftp_put_attrs(&buf, &attrs);
-	wire_reader_init(&copy, buf.data, buf.size);
-	sftp_get_attrs(&copy, &again);
-	g_assert_cmpmem(&attrs, sizeof(attrs), &again, sizeof(again));
+	wire_buf_init(&first);
+	sftp_put_attrs(&first, &attrs);
+	wire_reader_init(reader, first.data, first.size);
+	sftp_get_attrs(reader, &again);
+	g_assert_true(wire_reader_ok(reader) && wire_reader_left(reader) == 0);
+	wire_buf_init(&second);
+	sftp_put_attrs(&second, &again);
+	g_assert_cmpmem(first.data, first.size, second.data, second.size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,7 +2,6 @@
 /* A reader driven by its own input: each byte says what to get next. Nothing is read beyond the end. */
 #include <glib.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "wire.h"
 

@@ -72,6 +72,45 @@ static void test_ignore(void)
 	g_unlink(path);
 }
 
+/* Both or none: half a translation would give a file to somebody else. */
+static void test_one_unmapped(void)
+{
+	g_autofree char *users = write_file("root:1001\n", 0600);
+	g_autofree char *groups = write_file("root:1002\n", 0600);
+	struct idmap_settings settings = {.mode = IDMAP_FILE, .uidfile = users, .gidfile = groups};
+	g_autofree char *why = NULL;
+	struct idmap *map = NULL;
+	uint32_t uid = 1001, gid = 1003;
+
+	g_assert_cmpint(idmap_new(&settings, &map, &why), ==, 0);
+	g_assert_cmpint(idmap_to_local(map, &uid, &gid), ==, -EPERM);
+	g_assert_cmpuint(uid, ==, 1001);
+	g_assert_cmpuint(gid, ==, 1003);
+	gid = 1002;
+	g_assert_cmpint(idmap_to_local(map, &uid, &gid), ==, 0);
+	g_assert_cmpuint(uid, ==, 0);
+	g_assert_cmpuint(gid, ==, 0);
+	idmap_free(map);
+	g_unlink(users);
+	g_unlink(groups);
+}
+
+static void test_none(void)
+{
+	const struct idmap_settings settings = {.mode = IDMAP_NONE};
+	g_autofree char *why = NULL;
+	struct idmap *map = NULL;
+	uint32_t uid = 4711, gid = 4712;
+
+	g_assert_cmpint(idmap_new(&settings, &map, &why), ==, 0);
+	g_assert_false(idmap_wants_remote_user(map));
+	g_assert_cmpint(idmap_to_local(map, &uid, &gid), ==, 0);
+	g_assert_cmpint(idmap_to_remote(map, &uid, &gid), ==, 0);
+	g_assert_cmpuint(uid, ==, 4711);
+	g_assert_cmpuint(gid, ==, 4712);
+	idmap_free(map);
+}
+
 static void assert_refused(const char *contents, mode_t mode, int error, const char *message)
 {
 	g_autofree char *path = write_file(contents, mode);
@@ -97,6 +136,27 @@ static void test_bad_files(void)
 	assert_refused(line, 0600, -EINVAL, ":1: line too long");
 	assert_refused("root:1\n", 0620, -EPERM, "is writable by other users");
 	assert_refused("root:1\n", 0602, -EPERM, "is writable by other users");
+}
+
+/* A FIFO would hang whoever opens it to read. */
+static void test_no_file(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("idmap-XXXXXX", NULL);
+	g_autofree char *fifo = g_build_filename(folder, "fifo", NULL);
+	char *const paths[] = {folder, fifo};
+
+	g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+		struct idmap_settings settings = {.mode = IDMAP_FILE, .gidfile = paths[i]};
+		g_autofree char *why = NULL;
+		struct idmap *map = NULL;
+
+		g_assert_cmpint(idmap_new(&settings, &map, &why), ==, -EINVAL);
+		g_assert_null(map);
+		g_assert_nonnull(strstr(why, "not a regular file"));
+	}
+	g_unlink(fifo);
+	g_rmdir(folder);
 }
 
 static void test_foreign_file(void)
@@ -157,7 +217,10 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/idmap/file", test_file);
 	g_test_add_func("/idmap/ignore", test_ignore);
+	g_test_add_func("/idmap/one-unmapped", test_one_unmapped);
+	g_test_add_func("/idmap/none", test_none);
 	g_test_add_func("/idmap/bad-files", test_bad_files);
+	g_test_add_func("/idmap/no-file", test_no_file);
 	g_test_add_func("/idmap/foreign-file", test_foreign_file);
 	g_test_add_func("/idmap/missing", test_missing);
 	g_test_add_func("/idmap/user", test_user);
