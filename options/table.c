@@ -758,6 +758,36 @@ int table_apply(struct draft *draft, const char *word, char **ret_why)
 	return 0;
 }
 
+static bool is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+/* "\054": one character by its number. There is none with the number 0. */
+static bool is_octal_escape(const char *c)
+{
+	return c[1] <= '3' && is_octal(c[1]) && is_octal(c[2]) && is_octal(c[3]) &&
+	       strncmp(c + 1, "000", 3) != 0;
+}
+
+/*
+ * Appends what the backslash at `c`, which is not the last character, makes of those behind it, and
+ * returns the last one it took. libfuse's rules, as scripts escape by them.
+ */
+static const char *append_escaped(GString *word, const char *c)
+{
+	if (is_octal_escape(c)) {
+		g_string_append_c(word,
+		                  (char)((c[1] - '0') * 0100 + (c[2] - '0') * 010 + (c[3] - '0')));
+		return c + 3;
+	}
+	/* value_command() is to see this one. */
+	if (c[1] == ' ' && g_str_has_prefix(word->str, "ssh_command="))
+		g_string_append_c(word, *c);
+	g_string_append_c(word, c[1]);
+	return c + 1;
+}
+
 int table_apply_list(struct draft *draft, const char *list, char **ret_why)
 {
 	g_autoptr(GString) word = g_string_new(NULL);
@@ -766,10 +796,7 @@ int table_apply_list(struct draft *draft, const char *list, char **ret_why)
 		int error;
 
 		if (*c == '\\' && c[1]) {
-			/* "\," is a comma, "\\" a backslash; "\ " is ssh_command's own. */
-			if (c[1] != ',' && c[1] != '\\')
-				g_string_append_c(word, *c);
-			g_string_append_c(word, *++c);
+			c = append_escaped(word, c);
 			continue;
 		}
 		if (*c && *c != ',') {

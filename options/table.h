@@ -14,7 +14,10 @@
  */
 int table_apply(struct draft *draft, const char *word, char **ret_why);
 
-/* Splits an -o argument at its commas ("\," is one that does not split) and applies each word. */
+/*
+ * Splits an -o argument at its commas and applies each word. A backslash takes the meaning from what
+ * follows ("\," does not split); with three octal digits it is the character of that number ("\040").
+ */
 int table_apply_list(struct draft *draft, const char *list, char **ret_why);
 
 /* Calls `each` for the name, the value's name ("N", NULL without) and the help of every option. */

@@ -317,6 +317,12 @@ static void test_ssh_words(void)
 	                "-oPubkeyAcceptedAlgorithms=+ssh-rsa");
 	assert_ssh_args("-o SomethingNew2030=yes", "-oSomethingNew2030=yes");
 	assert_ssh_args("-o Ciphers=a\\,b", "-oCiphers=a,b");
+	assert_ssh_args("-o User=a\\\\b", "-oUser=a\\b");
+	assert_ssh_args("-o User=a\\:b\\", "-oUser=a:b\\");
+	assert_ssh_args("-o IdentityFile=/a\\040\\054b", "-oIdentityFile=/a ,b");
+	assert_ssh_args("-o IdentityFile=\\303\\244", "-oIdentityFile=\303\244");
+	assert_ssh_args("-o IdentityFile=\\400\\09", "-oIdentityFile=40009");
+	assert_ssh_args("-o IdentityFile=a\\000b", "-oIdentityFile=a000b");
 	g_assert_false(ssh_option_is("port"));
 	g_assert_false(ssh_option_is("=x"));
 	g_assert_false(ssh_option_is("unheard_of=x"));
