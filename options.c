@@ -161,6 +161,12 @@ static int check_conflicts(const struct draft *draft, char **ret_why)
 	return 0;
 }
 
+/* "user@" is no host, either. */
+static bool names_host(const char *host)
+{
+	return *host && !g_str_has_suffix(host, "@");
+}
+
 static int settle_source(struct draft *draft, char **ret_why)
 {
 	struct options *options = draft->options;
@@ -170,7 +176,7 @@ static int settle_source(struct draft *draft, char **ret_why)
 	error = source_parse(draft->source, &host, &options->fs.base_path, ret_why);
 	if (error)
 		return error;
-	if (!*host && options->transport.kind == TRANSPORT_OPENSSH)
+	if (!names_host(host) && options->transport.kind == TRANSPORT_OPENSSH)
 		return fail(ret_why, "missing host");
 	options->source = g_strdup(draft->source);
 	options->transport.host = g_steal_pointer(&host);

@@ -192,6 +192,10 @@ static int take_word(struct draft *draft, const char *word, char **ret_why)
 		draft->source = (char *)word;
 	} else if (!draft->mountpoint) {
 		draft->mountpoint = (char *)word;
+	} else if (!draft->source) {
+		*ret_why = g_strdup_printf("missing host: `%s' has no colon, as in `HOST:DIR'",
+		                           draft->mountpoint);
+		return -EINVAL;
 	} else {
 		*ret_why = g_strdup_printf("invalid argument `%s'", word);
 		return -EINVAL;
@@ -217,7 +221,8 @@ static int take_flag(struct draft *draft, const struct flag *flags, char **argv,
 		value = word + strlen(flag->name);
 		if (!*value)
 			value = argv[*index + 1] ? argv[++*index] : NULL;
-		if (!value) {
+		/* ssh would take its next argument for the value of "-F". */
+		if (!value || (!*value && flag->apply != flag_options)) {
 			*ret_why = g_strdup_printf("missing argument after `%s'", word);
 			return -EINVAL;
 		}

@@ -50,6 +50,14 @@ static char *strip_brackets(const char *host, size_t size)
 	return g_string_free(g_steal_pointer(&stripped), FALSE);
 }
 
+/* "user@-x" is one word to ssh, but it looks at the two parts; and so may another ssh_command. */
+static bool looks_like_option(const char *host)
+{
+	const char *at = strrchr(host, '@');
+
+	return host[0] == '-' || (at && at[1] == '-');
+}
+
 int source_parse(const char *source, char **ret_host, char **ret_dir, char **ret_why)
 {
 	const char *start = skip_prefix(source);
@@ -63,7 +71,7 @@ int source_parse(const char *source, char **ret_host, char **ret_dir, char **ret
 		return -EINVAL;
 	}
 	host = strip_brackets(start, (size_t)(colon - start));
-	if (host[0] == '-') {
+	if (looks_like_option(host)) {
 		*ret_why =
 			g_strdup_printf("invalid hostname '%s': it must not start with '-'", host);
 		return -EINVAL;

@@ -502,6 +502,14 @@ static void test_missing_words(void)
 	assert_words_refused((const char *const[]){NULL}, 0, "missing host");
 	assert_words_refused(none, 1, "missing host\nsee `sshfs -h' for usage");
 	assert_words_refused(one, 2, "no mountpoint specified");
+	assert_words_refused((const char *const[]){"sshfs", "host", "/", NULL}, 3,
+	                     "missing host: `host' has no colon");
+	assert_words_refused((const char *const[]){"sshfs", "user@:", "/", NULL}, 3,
+	                     "missing host");
+	assert_words_refused((const char *const[]){"sshfs", "host:", "/", "-F", "", NULL}, 5,
+	                     "missing argument after `-F'");
+	assert_words_refused((const char *const[]){"sshfs", "host:", "/", "-p", "", NULL}, 5,
+	                     "missing argument after `-p'");
 	assert_words_refused(nowhere, 3,
 	                     "bad mount point `/nonexistent/x': No such file or directory");
 	assert_words_refused(dash, 4, "invalid hostname '-oProxyCommand=x'");
@@ -543,6 +551,10 @@ static void test_sources(void)
 	assert_no_source("-x:/", "invalid hostname '-x'");
 	assert_no_source("[-x]:/", "invalid hostname '-x'");
 	assert_no_source("sshfs#-x:/", "invalid hostname '-x'");
+	assert_no_source("user@-x:/", "invalid hostname 'user@-x'");
+	assert_no_source("user@[-x]:/", "invalid hostname 'user@-x'");
+	assert_no_source("a@b@-x:/", "invalid hostname 'a@b@-x'");
+	assert_source("us-er@a-b:/-c", "us-er@a-b", "/-c");
 	g_assert_true(source_is("a:"));
 	g_assert_false(source_is("/mnt"));
 }
