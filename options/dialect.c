@@ -125,14 +125,22 @@ static int flag_fake(struct draft *draft, const char *value, char **ret_why)
 	return 0;
 }
 
+/* mount(8) leaves the change of namespace to us. To mount in another one than asked for is no answer. */
+static int flag_namespace(struct draft *draft, const char *value, char **ret_why)
+{
+	*ret_why = g_strdup("'-N' is not possible: enter the namespace to mount there, by "
+	                    "`nsenter --mount=NAMESPACE mount ...'");
+	return -EINVAL;
+}
+
 static const struct flag mount_flags[] = {
-	{"-h", false, flag_help},    {"--help", false, flag_help},
-	{"-V", false, flag_version}, {"--version", false, flag_version},
-	{"-o", true, flag_options},  {"-s", false, flag_sloppy},
-	{"-f", false, flag_fake},    {"-n", false, flag_nothing},
-	{"-v", false, flag_verbose}, {"-r", false, flag_read_only},
-	{"-w", false, flag_nothing}, {"-t", true, flag_nothing},
-	{"-N", true, flag_nothing},  {NULL, false, NULL},
+	{"-h", false, flag_help},     {"--help", false, flag_help},
+	{"-V", false, flag_version},  {"--version", false, flag_version},
+	{"-o", true, flag_options},   {"-s", false, flag_sloppy},
+	{"-f", false, flag_fake},     {"-n", false, flag_nothing},
+	{"-v", false, flag_verbose},  {"-r", false, flag_read_only},
+	{"-w", false, flag_nothing},  {"-t", true, flag_nothing},
+	{"-N", true, flag_namespace}, {NULL, false, NULL},
 };
 
 /* ---- words --------------------------------------------------------------------------------------- */

@@ -221,6 +221,8 @@ static int set_kernel_timeout(struct draft *draft, const struct row *row, const 
 
 static int set_fsname(struct draft *draft, const struct row *row, const char *value, char **ret_why)
 {
+	if (!*value)
+		return -EINVAL;
 	g_free(draft->fsname);
 	draft->fsname = g_strdup(value);
 	return 0;
@@ -229,8 +231,30 @@ static int set_fsname(struct draft *draft, const struct row *row, const char *va
 static int set_subtype(struct draft *draft, const struct row *row, const char *value,
                        char **ret_why)
 {
+	if (!*value)
+		return -EINVAL;
 	g_free(draft->subtype);
 	draft->subtype = g_strdup(value);
+	return 0;
+}
+
+static int set_read_write(struct draft *draft, const struct row *row, const char *value,
+                          char **ret_why)
+{
+	draft->options->fs.read_only = false;
+	g_ptr_array_add(draft->mount_args, g_strdup(row->name));
+	return 0;
+}
+
+/* A default that libfuse has no word for ("atime"): takes an earlier "noatime" back. */
+static int take_back(struct draft *draft, const struct row *row, const char *value, char **ret_why)
+{
+	g_autofree char *opposite = g_strdup_printf("no%s", row->name);
+
+	for (unsigned int i = draft->mount_args->len; i-- > 0;) {
+		if (!strcmp(g_ptr_array_index(draft->mount_args, i), opposite))
+			g_ptr_array_remove_index(draft->mount_args, i);
+	}
 	return 0;
 }
 
@@ -252,13 +276,13 @@ static int refuse_remount(struct draft *draft, const struct row *row, const char
 	return -EINVAL;
 }
 
-static int refuse_setuid(struct draft *draft, const struct row *row, const char *value,
-                         char **ret_why)
+/* Who asks for fewer rights must not get all of them. */
+static int refuse_word_of_mount_fuse(struct draft *draft, const struct row *row, const char *value,
+                                     char **ret_why)
 {
-	*ret_why =
-		g_strdup_printf("'setuid=%s' is a word of mount.fuse(8): use the type fuse.sshfs "
-	                        "through it, or let the user mount",
-	                        value);
+	*ret_why = g_strdup_printf("'%s%s%s' is a word of mount.fuse(8): to have it, mount the "
+	                           "source `sshfs#HOST:DIR' with the type `fuse'",
+	                           row->name, row->value ? "=" : "", value);
 	return -EINVAL;
 }
 
@@ -495,10 +519,10 @@ static const struct row rows[] = {
          .kind = KIND_MOUNT,
          .offset = AT(fs.default_permissions),
          .help = "let the kernel check permissions"},
-	OWN("fsname", "NAME", set_fsname, "name shown as the source of the mount"),
-	OWN("subtype", "NAME", set_subtype, "type shown behind 'fuse.' (sshfs)"),
+	OWN_VALUE("fsname", "NAME", set_fsname, "a name", "name shown as the source of the mount"),
+	OWN_VALUE("subtype", "NAME", set_subtype, "a name", "type shown behind 'fuse.' (sshfs)"),
 	{.name = "ro", .kind = KIND_MOUNT, .offset = AT(fs.read_only), .help = "read-only"},
-	MOUNT("rw", NULL, NULL),
+	OWN("rw", NULL, set_read_write, NULL),
 	MOUNT("suid", NULL, NULL),
 	MOUNT("nosuid", NULL, NULL),
 	MOUNT("dev", NULL, NULL),
@@ -508,10 +532,10 @@ static const struct row rows[] = {
 	MOUNT("sync", NULL, NULL),
 	MOUNT("async", NULL, NULL),
 	MOUNT("dirsync", NULL, NULL),
-	MOUNT("atime", NULL, NULL),
+	OWN("atime", NULL, take_back, NULL),
 	MOUNT("noatime", NULL, NULL),
+	OWN("diratime", NULL, take_back, NULL),
 	MOUNT("nodiratime", NULL, NULL),
-	MOUNT("norelatime", NULL, NULL),
 	MOUNT("nostrictatime", NULL, NULL),
 	MOUNT("symfollow", NULL, NULL),
 	MOUNT("nosymfollow", NULL, NULL),
@@ -530,7 +554,8 @@ static const struct row rows[] = {
 	/* Not possible, or not here. */
 	OWN("modules", "X", refuse_modules, NULL),
 	OWN("remount", NULL, refuse_remount, NULL),
-	OWN("setuid", "X", refuse_setuid, NULL),
+	OWN("setuid", "X", refuse_word_of_mount_fuse, NULL),
+	OWN("drop_privileges", NULL, refuse_word_of_mount_fuse, NULL),
 
 	/* Words of fstab(5) and mount(8) that are not for us. */
 	IGNORED("auto"),
@@ -545,8 +570,8 @@ static const struct row rows[] = {
 	IGNORED("defaults"),
 	IGNORED_VALUE("comment"),
 	IGNORED("relatime"),
+	IGNORED("norelatime"),
 	IGNORED("strictatime"),
-	IGNORED("diratime"),
 	IGNORED("lazytime"),
 	IGNORED("nolazytime"),
 	IGNORED("silent"),
@@ -556,7 +581,6 @@ static const struct row rows[] = {
 	IGNORED("iversion"),
 	IGNORED("noiversion"),
 	IGNORED_VALUE("user"),
-	IGNORED("drop_privileges"),
 
 	/* Words of sshfs that have lost their meaning. */
 	IGNORED("unreliable_append"),

@@ -4,7 +4,9 @@
  * both dialects. (What the options do is shown by test/test_options.py, on mounts.)
  */
 #include <errno.h>
+#include <fuse_lowlevel.h>
 #include <glib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
@@ -161,6 +163,8 @@ static const struct {
 	ROW("-o auto_unmount", BOOL, fs.auto_unmount, 1, 0),
 	ROW("-o ro", BOOL, fs.read_only, 1, 0),
 	ROW("-r", BOOL, fs.read_only, 1, 0),
+	ROW("-o ro,rw", BOOL, fs.read_only, 0, 0),
+	ROW("-o rw,ro", BOOL, fs.read_only, 1, 0),
 	ROW("-s", BOOL, fs.single_threaded, 1, 0),
 	ROW("-f", BOOL, foreground, 1, 0),
 	ROW("-d", BOOL, debug, 1, 0),
@@ -283,8 +287,9 @@ static void test_mount_words(void)
 	                                    "ro",          "rw",         "suid",
 	                                    "nosuid",      "dev",        "nodev",
 	                                    "exec",        "noexec",     "sync",
-	                                    "async",       "dirsync",    "atime",
-	                                    "noatime",     "blkdev",     "context=c"};
+	                                    "async",       "dirsync",    "nosymfollow",
+	                                    "noatime",     "blkdev",     "context=c",
+	                                    "nodiratime",  "symfollow",  "nostrictatime"};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
 		g_autofree char *argument = g_strdup_printf("-o %s", words[i]);
@@ -295,6 +300,72 @@ static void test_mount_words(void)
 	assert_mount_arg("", "subtype=sshfs");
 	assert_mount_arg("-o fsname=other\\,name", "fsname=other,name");
 	assert_mount_arg("-o subtype=other", "subtype=other");
+}
+
+/* What we hand on has to be what libfuse knows: it says so without a mount. */
+static bool libfuse_takes(char **words)
+{
+	static const struct fuse_lowlevel_ops none;
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_session *session;
+	char *list = NULL;
+
+	for (char **word = words; *word; word++)
+		fuse_opt_add_opt_escaped(&list, *word);
+	fuse_opt_add_arg(&args, "sshfs");
+	fuse_opt_add_arg(&args, "-o");
+	fuse_opt_add_arg(&args, list);
+	session = fuse_session_new(&args, &none, sizeof(none), NULL);
+	if (session)
+		fuse_session_destroy(session);
+	fuse_opt_free_args(&args);
+	free(list);
+	return session != NULL;
+}
+
+/* `data` counts. Words that we refuse ourselves are in test_refused(). */
+static void offer_to_libfuse(const char *name, const char *value, const char *help, void *data)
+{
+	g_autofree char *words = g_strdup_printf(value ? "-o %s=1" : "-o %s", name);
+	g_autofree char *why = NULL;
+	struct options *options = parse_as("sshfs", words, &why);
+
+	if (!options)
+		return;
+	if (!libfuse_takes(options->fs.mount_args))
+		g_error("'%s': libfuse does not know what it became", words);
+	options_free(options);
+	++*(unsigned int *)data;
+}
+
+static void test_libfuse_takes_every_word(void)
+{
+	char *unheard[] = {(char *)"surely_not_known", NULL};
+	unsigned int count = 0;
+
+	g_assert_false(libfuse_takes(unheard));
+	table_for_each(offer_to_libfuse, &count);
+	g_assert_cmpuint(count, >, 100);
+}
+
+/* libfuse has no word for these: they only take back what was said before. */
+static void test_words_taken_back(void)
+{
+	static const char *const rows[][2] = {{"-o noatime,atime", "noatime"},
+	                                      {"-o nodiratime,diratime", "nodiratime"},
+	                                      {"-o atime", "atime"},
+	                                      {"-o diratime", "diratime"}};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct options *options = parse(rows[i][0]);
+		const char *const *words = (const char *const *)options->fs.mount_args;
+
+		if (g_strv_contains(words, rows[i][1]))
+			g_error("'%s': '%s' still reaches the kernel", rows[i][0], rows[i][1]);
+		options_free(options);
+	}
+	assert_mount_arg("-o atime,noatime", "noatime");
+	assert_mount_arg("-o noatime,diratime", "noatime");
 }
 
 static void assert_ssh_args(const char *words, const char *expected)
@@ -376,7 +447,7 @@ static void test_ignored_words(void)
 	                                     "X-mount.mkdir",
 	                                     "user=me",
 	                                     "relatime",
-	                                     "drop_privileges",
+	                                     "norelatime",
 	                                     "comment=a",
 	                                     "unreliable_append",
 	                                     "x-systemd.automount",
@@ -458,7 +529,10 @@ static void test_refused(void)
 		{"-o ssh_command=", "`ssh_command=': expected a command"},
 		{"-o sftp_server=", "`sftp_server=': expected a text that is not empty"},
 		{"-o uidfile=", "`uidfile=': expected a text that is not empty"},
-		{"-o setuid=root", "'setuid=root'"},
+		{"-o setuid=root", "'setuid=root' is a word of mount.fuse(8)"},
+		{"-o drop_privileges", "'drop_privileges' is a word of mount.fuse(8)"},
+		{"-o fsname=", "`fsname=': expected a name"},
+		{"-o subtype=", "`subtype=': expected a name"},
 		{"-F", "missing argument after `-F'"},
 		{"-sf", "unknown option(s): `-sf'"},
 		{"-o modules=iconv", "modules=iconv"},
@@ -588,7 +662,7 @@ static void test_mount_dialect(void)
 	g_assert_false(options->fs.single_threaded);
 	g_assert_true(options->fs.read_only);
 	options_free(options);
-	options = parse_mount("-sfnv -N ns");
+	options = parse_mount("-sfnv -t sshfs");
 	g_assert_cmpint(options->action, ==, OPTIONS_NOTHING);
 	g_assert_true(options->verbose);
 	options_free(options);
@@ -604,6 +678,7 @@ static void test_mount_dialect_refuses(void)
 		{"-d", "unknown option(s): `-d'"},
 		{"-fo", "unknown option(s): `-fo'"},
 		{"-N", "missing argument after `-N'"},
+		{"-N /proc/1/ns/mnt", "'-N' is not possible"},
 		{"third", "invalid argument `third'"},
 		{"-o remount", "'remount' is not possible"},
 	};
@@ -666,6 +741,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/options/fields", test_fields);
 	g_test_add_func("/options/every-row-is-tested", test_every_row_is_tested);
 	g_test_add_func("/options/mount-words", test_mount_words);
+	g_test_add_func("/options/libfuse-takes-every-word", test_libfuse_takes_every_word);
+	g_test_add_func("/options/words-taken-back", test_words_taken_back);
 	g_test_add_func("/options/ssh-words", test_ssh_words);
 	g_test_add_func("/options/ssh-command", test_ssh_command);
 	g_test_add_func("/options/ignored-words", test_ignored_words);
