@@ -6,7 +6,6 @@
 #include "options.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,24 +14,6 @@
 #include "draft.h"
 #include "source.h"
 #include "util.h"
-
-void draft_note(struct draft *draft, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_ptr_array_add(draft->notes, g_strdup_vprintf(format, args));
-	va_end(args);
-}
-
-void draft_add_ssh_arg(struct draft *draft, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_ptr_array_add(draft->ssh_args, g_strdup_vprintf(format, args));
-	va_end(args);
-}
 
 /* ---- defaults ----------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@ Run them with /usr/bin/python3 -m pytest test; $SSHFS names another binary than 
 
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import types
@@ -31,7 +32,16 @@ def pytest_addoption(parser):
                      help="appends the id of each test that fails to FILE, a line each")
 
 
+def take_signals_back():
+    """Who started us in the background may have left signals ignored, which every child would inherit."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT
+                          else signal.SIG_DFL)
+
+
 def pytest_configure(config):
+    take_signals_back()
     config.watchdog = watchdog.Watchdog()
     config.failed = set()
 
