@@ -163,7 +163,9 @@ int sftp_readlink(struct sftp_client *client, const char *path, char **ret_targe
 		return error;
 	if (sftp_conn_version(conn) < 3)
 		return -EPERM;
-	return ask_name(conn, SFTP_READLINK, &body, &as, ret_target);
+	error = ask_name(conn, SFTP_READLINK, &body, &as, ret_target);
+	/* OpenSSH's word for EINVAL; what was no symlink then may be one again when it is looked at. */
+	return error == -EBADMSG ? -EINVAL : error;
 }
 
 int sftp_realpath(struct sftp_client *client, const char *path, char **ret_path)
