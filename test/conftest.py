@@ -21,8 +21,8 @@ import types
 
 import pytest
 
-from lib import features, mount as mount_module, mountinfo, processes, sftp_proxy
-from lib import sshd as sshd_module, watchdog
+from lib import features, mount as mount_module, mountinfo, processes, rogue as rogue_module
+from lib import sftp_proxy, sshd as sshd_module, watchdog
 
 DEADLINE = 60  # seconds for one test
 
@@ -169,6 +169,14 @@ def proxy(tmp_path):
     return make
 
 
+@pytest.fixture
+def rogue(server_dir):
+    """A rogue.Server, in this process: mount(over=rogue). Name it before `mount`, to outlive it."""
+    server = rogue_module.Server(server_dir)
+    yield server
+    server.stop()
+
+
 # ---- mounts -------------------------------------------------------------------------------------
 
 class Factory:
@@ -176,8 +184,8 @@ class Factory:
     What the `mount` fixture is: call it with options to get a mounted mount.Mount.
 
     source: "host:dir", default server_dir on the private sshd. over: "ssh" (a real login), "fake"
-    (sftp-server as child: faster, for what does not depend on ssh), a sftp_proxy.Proxy, or None: the
-    options say it. The rest goes to mount.Mount.
+    (sftp-server as child: faster, for what does not depend on ssh), a sftp_proxy.Proxy, a rogue.Server
+    (by directport), or None: the options say it. The rest goes to mount.Mount.
     """
 
     def __init__(self, request, folder, watchdog):
@@ -190,12 +198,15 @@ class Factory:
             options = ("-o", f"ssh_command={self._request.getfixturevalue('fake_ssh')}", *options)
         elif isinstance(over, sftp_proxy.Proxy):
             options = ("-o", f"ssh_command={over.command}", *options)
+        elif isinstance(over, rogue_module.Server):
+            options = (*over.options(), *options)
         elif over == "ssh":
             server = server or self._request.getfixturevalue("sshd")
             options = (*server.options, *options)
         if source is None:
             where = self._request.getfixturevalue("server_dir")
-            source = f"{sshd_module.HOST}:{where}"
+            host = "127.0.0.1" if isinstance(over, rogue_module.Server) else sshd_module.HOST
+            source = f"{host}:{where}"
         made = mount_module.Mount(self._folder / f"mount{len(self.made)}", [source, *options],
                                   **more)
         self.made.append(made)
