@@ -20,6 +20,7 @@
 #include "util.h"
 
 #define ENTRIES_MAX  (16 * MIB) /* of one folder; more is not a listing but an attack */
+#define REPEATED_MAX 1024       /* names that come again, besides as many as there are */
 #define REPLY_MAX    MIB        /* bytes; the kernel asks for less */
 #define FIRST_OFFSET 2          /* that of the snapshot's first entry, after "." and ".." */
 
@@ -40,13 +41,26 @@ struct build {
 	struct fs *fs;
 	uint64_t dir;
 	struct listing *listing;
+	size_t repeated; /* names that had come before */
 };
 
-/* The attributes of a link are not those of what it leads to, which follow_symlinks shows. */
+/* Each name may come twice, where a folder changes meanwhile; a server that goes on so never ends. */
+static bool is_endless(const struct build *build)
+{
+	return build->repeated > listing_count(build->listing) + REPEATED_MAX;
+}
+
+/*
+ * Attributes without a size are not all there is to say of a file: shown, it would read as empty. And
+ * those of a link are not those of what it leads to, which follow_symlinks shows.
+ */
 static bool are_attrs_shown(const struct fs *fs, const struct sftp_attrs *attrs)
 {
-	return attrs && attrs->flags & SFTP_ATTR_PERMISSIONS &&
-	       !(fs->settings.follow_symlinks && S_ISLNK(attrs->permissions));
+	if (!attrs || !(attrs->flags & SFTP_ATTR_PERMISSIONS))
+		return false;
+	if (!(attrs->flags & SFTP_ATTR_SIZE) && !S_ISDIR(attrs->permissions))
+		return false;
+	return !(fs->settings.follow_symlinks && S_ISLNK(attrs->permissions));
 }
 
 static int append_entry(const char *name, const struct sftp_attrs *attrs, void *data)
@@ -57,13 +71,15 @@ static int append_entry(const char *name, const struct sftp_attrs *attrs, void *
 		.id = lookup_choose_id(build->fs, build->dir, name),
 		.has_attr = are_attrs_shown(build->fs, attrs),
 	};
+	size_t count = listing_count(build->listing);
 
-	if (listing_count(build->listing) >= ENTRIES_MAX)
+	if (count >= ENTRIES_MAX)
 		return -EOVERFLOW;
 	if (entry.has_attr)
 		convert_attrs_to_cache(attrs, &entry.attr);
 	listing_append(build->listing, &entry);
-	return 0;
+	build->repeated += listing_count(build->listing) == count;
+	return is_endless(build) ? -EPROTO : 0;
 }
 
 static int list_once(struct fs *fs, uint64_t dir, const char *path, struct listing **ret_listing)

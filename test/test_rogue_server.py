@@ -475,6 +475,25 @@ def test_a_name_that_comes_twice(rogue, mount, filled):
     assert (m.path / "file").read_bytes() == b"content" * 10_000
 
 
+def test_names_that_come_for_ever(rogue, mount, filled):
+    """A server that forgets where it was in the folder: the listing fails, and does not go on."""
+    rogue.on("READDIR", lambda request: lib.names(b"a", b"b"))
+    m = mount(over=rogue)
+    with pytest.raises(OSError):
+        Thread(os.listdir, m.path).result()
+    rogue.on("READDIR", None)
+    assert sorted(os.listdir(m.path)) == ["file", "link"]
+
+
+def test_entries_without_a_size(rogue, mount, filled):
+    """A file is not empty because the listing did not say how long it is."""
+    replies = [lib.names((b"file", lib.attributes(mode=0o100644)))]
+    rogue.on("READDIR", lambda request: replies.pop() if replies else lib.status(lib.EOF))
+    m = mount(over=rogue)
+    assert os.listdir(m.path) == ["file"]
+    assert (m.path / "file").read_bytes() == b"content" * 10_000
+
+
 def test_entries_without_attributes(rogue, mount, filled):
     """Then each is asked for."""
     replies = [lib.names((b"file", lib.attributes()), (b"link", lib.attributes()))]
@@ -567,9 +586,6 @@ def test_a_write_that_fails_is_told_at_close(rogue, mount, text, space, number):
 KINDS = [lib.status(lib.OK), lib.status(lib.EOF), lib.handle(b"h"), lib.data(b"x"), lib.names(),
          lib.names(b"a", b"b"), lib.attrs(), Reply(lib.EXTENDED_REPLY), Reply(0), Reply(255, b"xyz")]
 
-# Without names for ever.
-KINDS_OF_LISTINGS = [reply for reply in KINDS if reply.kind != lib.NAME] + [lib.names()]
-
 REQUESTS = ["OPEN", "CLOSE", "READ", "WRITE", "LSTAT", "FSTAT", "SETSTAT", "FSETSTAT", "OPENDIR",
             "READDIR", "REMOVE", "MKDIR", "RMDIR", "READLINK", "SYMLINK", "posix-rename@openssh.com",
             "statvfs@openssh.com", "hardlink@openssh.com", "STAT", "REALPATH"]
@@ -580,7 +596,7 @@ REQUESTS = ["OPEN", "CLOSE", "READ", "WRITE", "LSTAT", "FSTAT", "SETSTAT", "FSET
 def test_any_reply_to_any_request(rogue, mount, filled, kind):
     """An error of this request, or the end of the connection."""
     m = mount("-o", "reconnect,no_check_root", *NO_CACHE, over=rogue, expect_noise=True)
-    for reply in KINDS if kind != "READDIR" else KINDS_OF_LISTINGS:
+    for reply in KINDS:
         rogue.on(kind, lambda request, reply=reply: reply)
         try_everything(m.path)
     rogue.on(kind, None)
