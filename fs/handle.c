@@ -215,7 +215,8 @@ static void on_answered(void *data, int error)
 	struct flight *flight = data;
 
 	flight->written(flight->data);
-	land(flight, error);
+	/* Given up when a part had been sent: those bytes are lost, and who waits was not interrupted. */
+	land(flight, error == -EINTR ? -EIO : error);
 	flight_free(flight);
 }
 
@@ -378,7 +379,8 @@ int handle_drain_node(struct handle_table *table, uint64_t node)
 	return error;
 }
 
-struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable)
+static struct handle *find(struct handle_table *table, uint64_t node,
+                           bool (*fits)(const struct handle *handle))
 {
 	GPtrArray *handles;
 
@@ -387,10 +389,28 @@ struct handle *handle_find(struct handle_table *table, uint64_t node, bool writa
 	for (unsigned int i = 0; handles && i < handles->len; i++) {
 		struct handle *handle = g_ptr_array_index(handles, i);
 
-		if (writable && !is_writable(handle))
-			continue;
-		if (!sftp_file_is_stale(handle->file))
+		if (fits(handle) && !sftp_file_is_stale(handle->file))
 			return handle_ref(handle);
 	}
 	return NULL;
+}
+
+static bool is_any(const struct handle *handle)
+{
+	return true;
+}
+
+struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable)
+{
+	return find(table, node, writable ? is_writable : is_any);
+}
+
+static bool is_placing(const struct handle *handle)
+{
+	return is_writable(handle) && !(handle->open_flags & O_APPEND);
+}
+
+struct handle *handle_find_placing(struct handle_table *table, uint64_t node)
+{
+	return find(table, node, is_placing);
 }

@@ -68,6 +68,8 @@ int handle_drain_node(struct handle_table *table, uint64_t node);
  * stale ones (their connection is gone) never.
  */
 struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable);
+/* The same: one opened for writing whose writes go where they are told to, not to the end (O_APPEND). */
+struct handle *handle_find_placing(struct handle_table *table, uint64_t node);
 /* Open handles of all nodes. */
 unsigned int handle_count(struct handle_table *table);
 
