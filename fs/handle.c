@@ -166,6 +166,37 @@ int handle_open_flags(const struct handle *handle)
 	return handle->open_flags;
 }
 
+/* ---- the writers of a node ----------------------------------------------------------------------- */
+
+static bool is_writable(const struct handle *handle)
+{
+	return (handle->open_flags & O_ACCMODE) != O_RDONLY;
+}
+
+/*
+ * The handles of a node that may have something on its way, referenced; NULL when there are none. With
+ * `but` only those on another connection than its own.
+ */
+static GPtrArray *writers_of(struct handle_table *table, uint64_t node, const struct handle *but)
+{
+	GPtrArray *writers = NULL;
+	GPtrArray *handles;
+
+	LOCK_SCOPE(&table->lock);
+	handles = g_hash_table_lookup(table->by_node, &node);
+	for (unsigned int i = 0; handles && i < handles->len; i++) {
+		struct handle *handle = g_ptr_array_index(handles, i);
+
+		if (!is_writable(handle) ||
+		    (but && sftp_file_shares_connection(handle->file, but->file)))
+			continue;
+		if (!writers)
+			writers = g_ptr_array_new_with_free_func((GDestroyNotify)handle_unref);
+		g_ptr_array_add(writers, handle_ref(handle));
+	}
+	return writers;
+}
+
 /* ---- write-behind ------------------------------------------------------------------------------- */
 
 /* One handle_write() that is on its way. */
@@ -215,7 +246,8 @@ static void on_answered(void *data, int error)
 	struct flight *flight = data;
 
 	flight->written(flight->data);
-	land(flight, error);
+	/* Given up when a part had been sent: those bytes are lost, and who waits was not interrupted. */
+	land(flight, error == -EINTR ? -EIO : error);
 	flight_free(flight);
 }
 
@@ -298,11 +330,31 @@ static int pending_error(struct handle *handle)
 	return handle->error;
 }
 
+/* 0 or -EINTR; accepts NULL. */
+static int await_writers(GPtrArray *writers)
+{
+	int error = 0;
+
+	for (unsigned int i = 0; writers && i < writers->len && !error; i++)
+		error = await_flights(g_ptr_array_index(writers, i));
+	return error;
+}
+
+/* On another connection the server would not know which of two writes of a file came first. */
+static int await_other_connections(struct handle *handle)
+{
+	g_autoptr(GPtrArray) writers = writers_of(handle->table, handle->node, handle);
+
+	return await_writers(writers);
+}
+
 int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
                  void (*written)(void *data), void *data)
 {
-	int error = await_room(handle, size);
+	int error = await_other_connections(handle);
 
+	if (!error)
+		error = await_room(handle, size);
 	if (!error)
 		error = pending_error(handle);
 	if (error) {
@@ -343,15 +395,16 @@ bool handle_table_drain(struct handle_table *table, uint64_t span_ns)
 
 /* ---- by node ------------------------------------------------------------------------------------ */
 
-static bool is_writable(const struct handle *handle)
+int handle_drain_node(struct handle_table *table, uint64_t node)
 {
-	return (handle->open_flags & O_ACCMODE) != O_RDONLY;
+	g_autoptr(GPtrArray) writers = writers_of(table, node, NULL);
+
+	return await_writers(writers);
 }
 
-/* The handles of a node that may have something on its way, referenced; NULL when there are none. */
-static GPtrArray *writers_of(struct handle_table *table, uint64_t node)
+static struct handle *find(struct handle_table *table, uint64_t node,
+                           bool (*fits)(const struct handle *handle))
 {
-	GPtrArray *writers = NULL;
 	GPtrArray *handles;
 
 	LOCK_SCOPE(&table->lock);
@@ -359,38 +412,28 @@ static GPtrArray *writers_of(struct handle_table *table, uint64_t node)
 	for (unsigned int i = 0; handles && i < handles->len; i++) {
 		struct handle *handle = g_ptr_array_index(handles, i);
 
-		if (!is_writable(handle))
-			continue;
-		if (!writers)
-			writers = g_ptr_array_new_with_free_func((GDestroyNotify)handle_unref);
-		g_ptr_array_add(writers, handle_ref(handle));
+		if (fits(handle) && !sftp_file_is_stale(handle->file))
+			return handle_ref(handle);
 	}
-	return writers;
+	return NULL;
 }
 
-int handle_drain_node(struct handle_table *table, uint64_t node)
+static bool is_any(const struct handle *handle)
 {
-	g_autoptr(GPtrArray) writers = writers_of(table, node);
-	int error = 0;
-
-	for (unsigned int i = 0; writers && i < writers->len && !error; i++)
-		error = handle_drain(g_ptr_array_index(writers, i), false);
-	return error;
+	return true;
 }
 
 struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable)
 {
-	GPtrArray *handles;
+	return find(table, node, writable ? is_writable : is_any);
+}
 
-	LOCK_SCOPE(&table->lock);
-	handles = g_hash_table_lookup(table->by_node, &node);
-	for (unsigned int i = 0; handles && i < handles->len; i++) {
-		struct handle *handle = g_ptr_array_index(handles, i);
+static bool is_placing(const struct handle *handle)
+{
+	return is_writable(handle) && !(handle->open_flags & O_APPEND);
+}
 
-		if (writable && !is_writable(handle))
-			continue;
-		if (!sftp_file_is_stale(handle->file))
-			return handle_ref(handle);
-	}
-	return NULL;
+struct handle *handle_find_placing(struct handle_table *table, uint64_t node)
+{
+	return find(table, node, is_placing);
 }

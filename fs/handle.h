@@ -46,7 +46,8 @@ int handle_open_flags(const struct handle *handle);
 #define HANDLE_IN_FLIGHT_MAX (8 * (size_t)1024 * 1024)
 
 /*
- * Write-behind of `size` bytes. Waits while HANDLE_IN_FLIGHT_MAX bytes are on their way, and for the
+ * Write-behind of `size` bytes. Waits while HANDLE_IN_FLIGHT_MAX bytes are on their way, for writes of
+ * the same node by handles on other connections (max_conns), which would not be in line, and for the
  * reply once a write of this handle has failed: then each write tells its own error. `written(data)` is
  * called once: when the server has answered, before the bytes stop counting as on their way, or at once
  * when nothing was sent; on any thread, possibly before this returns.
@@ -68,6 +69,8 @@ int handle_drain_node(struct handle_table *table, uint64_t node);
  * stale ones (their connection is gone) never.
  */
 struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable);
+/* The same: one opened for writing whose writes go where they are told to, not to the end (O_APPEND). */
+struct handle *handle_find_placing(struct handle_table *table, uint64_t node);
 /* Open handles of all nodes. */
 unsigned int handle_count(struct handle_table *table);
 

@@ -6,6 +6,7 @@
  * from, so that one's own data is seen. A write is handed over and not waited for (handle.h), except
  * with -o sshfs_sync.
  */
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "request.h"
@@ -95,6 +96,45 @@ static ssize_t write_work(struct fs *fs, struct handle *handle, const void *buf,
 	return error ? request_io_error(error) : (ssize_t)size;
 }
 
+/* By a handle that is opened for this alone, and after all that other handles have on their way. */
+static ssize_t write_by_new_handle(struct fs *fs, uint64_t node, const void *buf, size_t size,
+                                   off_t offset)
+{
+	struct handle *handle;
+	ssize_t result;
+	int error = handle_drain_node(fs->handles, node);
+
+	if (!error)
+		error = open_placing(fs, node, &handle);
+	if (error)
+		return request_io_error(error);
+	result = write_work(fs, handle, buf, size, offset);
+	error = handle_drain(handle, true);
+	handle_release(fs->handles, handle);
+	return error ? request_io_error(error) : result;
+}
+
+/*
+ * Pages of mmap(2) come by any descriptor that may write, and belong where the kernel says. Where that
+ * descriptor appends, the server would put them at the end.
+ */
+static ssize_t write_page(struct fs *fs, struct handle *handle, const void *buf, size_t size,
+                          off_t offset)
+{
+	uint64_t node = handle_node(handle);
+	struct handle *placing;
+	ssize_t result;
+
+	if (!(handle_open_flags(handle) & O_APPEND))
+		return write_work(fs, handle, buf, size, offset);
+	placing = handle_find_placing(fs->handles, node);
+	if (!placing)
+		return write_by_new_handle(fs, node, buf, size, offset);
+	result = write_work(fs, placing, buf, size, offset);
+	handle_unref(placing);
+	return result;
+}
+
 /* The bytes in memory, as they are or (from a pipe) read into the thread's buffer. -errno. */
 static ssize_t gather(struct fuse_bufvec *bufs, const void **ret_bytes)
 {
@@ -119,7 +159,8 @@ static void op_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *bu
 
 	request_begin(&request, req);
 	if (size >= 0)
-		size = write_work(request.fs, handle_of(fi), bytes, (size_t)size, offset);
+		size = (fi->writepage ? write_page : write_work)(request.fs, handle_of(fi), bytes,
+		                                                 (size_t)size, offset);
 	request_end_write(&request, size);
 }
 

@@ -66,10 +66,11 @@ static int open_once(struct fs *fs, const char *path, uint32_t flags, mode_t mod
 	return error;
 }
 
-/* What a server says that does not know APPEND. */
+/* What servers say that do not know APPEND; EACCES is the commonest, and may be meant as well. */
 static bool refuses_append(int error)
 {
-	return error == -EOPNOTSUPP || error == -EPERM || error == -EINVAL || error == -EBADMSG;
+	return error == -EACCES || error == -EOPNOTSUPP || error == -EPERM || error == -EINVAL ||
+	       error == -EBADMSG;
 }
 
 /* Without the server's help appending still works: the kernel sends each write to the known end. */
@@ -100,6 +101,17 @@ static int open_node(struct fs *fs, uint64_t node, int flags, struct cache_ticke
 		if (!lookup_node_was_moved(fs, error, node, path))
 			return error;
 	}
+}
+
+int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle)
+{
+	struct cache_ticket ticket;
+	struct opened opened;
+	int error = open_node(fs, node, O_WRONLY, &ticket, &opened);
+
+	if (!error)
+		*ret_handle = handle_new(fs->handles, node, opened.file, O_WRONLY);
+	return error;
 }
 
 /* How the kernel shall treat the open file. */

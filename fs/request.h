@@ -114,6 +114,11 @@ int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t
 int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
 /* dir.c: frees what the kernel has not released, once nothing is served any more. */
 void dir_free_all(struct fs *fs);
+/*
+ * open.c: one more handle of a node, for writing, without APPEND; to be given to handle_release().
+ * -ESTALE: the node is unlinked or unknown.
+ */
+int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle);
 /* truncate.c: by `handle`, else by any writable handle of the node, else by path. */
 int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size);
 

@@ -163,6 +163,8 @@ struct sftp_file *sftp_file_ref(struct sftp_file *file);
 void sftp_file_unref(struct sftp_file *file);
 /* True when the connection it was opened on is gone: every use ends with -ENOTCONN. */
 bool sftp_file_is_stale(struct sftp_file *file);
+/* True when the server carries out what is asked of the two in the order in which it was asked. */
+bool sftp_file_shares_connection(const struct sftp_file *file, const struct sftp_file *other);
 
 int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs);
 /* -EFBIG, -ENOSPC, -EROFS. */

@@ -60,6 +60,11 @@ bool sftp_file_is_stale(struct sftp_file *file)
 	return sftp_conn_is_dead(file->conn);
 }
 
+bool sftp_file_shares_connection(const struct sftp_file *file, const struct sftp_file *other)
+{
+	return file->conn == other->conn;
+}
+
 /* ---- opening ---------------------------------------------------------------------------------- */
 
 static void put_open(struct wire_buf *body, const struct sftp_client *client, const char *path,

@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from lib import processes
+from lib import processes, sftp_proxy
 
 pytestmark = [pytest.mark.core, pytest.mark.needs("fuse", "server")]
 
@@ -104,6 +104,50 @@ def test_mmap(place):
             mapped.flush()
         os.fsync(file.fileno())
     assert (place.there / "file").read_bytes() == content[:100_000] + b"abc" + content[100_003:]
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("beside", [None, "r+b", "a+b"])
+def test_mmap_by_a_descriptor_that_appends(place, beside):
+    """Mapped pages keep their place: upstream appends them. `beside` is another that is open."""
+    (place.there / "file").write_bytes(b"a" * 8192)
+    with open(place.here / "file", "a+b", buffering=0) as first, \
+         open(place.here / "file", beside or "rb", buffering=0):
+        first.write(b"end")
+        with mmap.mmap(first.fileno(), 8192) as mapped:
+            mapped[10:13] = b"XYZ"
+            mapped.flush()
+    assert (place.there / "file").read_bytes() == b"a" * 10 + b"XYZ" + b"a" * (8192 - 13) + b"end"
+
+
+@pytest.mark.ours
+def test_mmap_by_a_descriptor_that_appends_to_a_file_without_a_name(place):
+    """There is no path to open it by again: an error, but nothing at the wrong place."""
+    (place.there / "file").write_bytes(b"a" * 8192)
+    os.link(place.there / "file", place.there / "kept")
+    with open(place.here / "file", "a+b", buffering=0) as file:
+        os.unlink(place.here / "file")
+        with mmap.mmap(file.fileno(), 8192) as mapped:
+            mapped[10:13] = b"XYZ"
+            with pytest.raises(OSError):
+                mapped.flush()
+    assert (place.there / "kept").read_bytes() == b"a" * 8192
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("status", [3, 4, 5, 8])
+def test_appending_where_the_server_knows_no_append(mount, proxy, server_dir, status):
+    """#117: git cannot fetch. Also for a name that is made by it."""
+    (server_dir / "file").write_text("one\n")
+    middle = proxy(refuses_append=status)
+    m = mount(over=middle)
+    for name in ("file", "new"):
+        for line in ("two\n", "three\n"):
+            with open(m.path / name, "a") as file:
+                file.write(line)
+    assert (server_dir / "file").read_text() == "one\ntwo\nthree\n"
+    assert (server_dir / "new").read_text() == "two\nthree\n"
+    assert any(one["flags"] & sftp_proxy.APPEND for one in middle.requests("OPEN"))
 
 
 def test_running_a_program_from_the_mount(place):

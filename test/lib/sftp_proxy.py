@@ -10,6 +10,7 @@ at start, so each connection can be served differently:
     "version": N             what the VERSION reply says
     "short_reads": N         no READ is answered with more than N bytes
     "status": {TYPE: CODE}   these requests are refused with this status and not forwarded
+    "refuses_append": CODE   OPEN with APPEND is refused with this status
     "reply": {TYPE: HEX}     these are answered by these raw bytes ("ID" stands for the request's id);
                              of a list each is used once, later requests are forwarded
     "ends_at": [TYPE, N]     the connection ends when the Nth such request (or extension) comes
@@ -29,6 +30,7 @@ NAMES = {1: "INIT", 3: "OPEN", 4: "CLOSE", 5: "READ", 6: "WRITE", 7: "LSTAT", 8:
          15: "RMDIR", 16: "REALPATH", 17: "STAT", 18: "RENAME", 19: "READLINK", 20: "SYMLINK",
          200: "EXTENDED"}
 VERSION, STATUS = 2, 101
+APPEND = 4  # in the flags of OPEN
 BY_HANDLE = {"CLOSE", "READ", "WRITE", "FSTAT", "FSETSTAT", "READDIR"}
 ATTR_SIZE, ATTR_OWNER, ATTR_MODE, ATTR_TIMES = 1, 2, 4, 8
 
@@ -170,8 +172,11 @@ class Middle:
             self.counts[extension] = self.counts.get(extension, 0) + 1
         if self.rules.get("ends_at") in ([kind, count], [extension, self.counts.get(extension)]):
             os._exit(0)
-        if kind in self.rules.get("status", {}):
-            status = struct.pack(">I", self.rules["status"][kind])
+        code = self.rules.get("status", {}).get(kind)
+        if kind == "OPEN" and describe(packet)["flags"] & APPEND:
+            code = self.rules.get("refuses_append", code)
+        if code is not None:
+            status = struct.pack(">I", code)
             self.say(packed(bytes([STATUS]) + number + status + packed(b"refused") + packed(b"")))
             return True
         raw = self.rules.get("reply", {}).get(kind)
