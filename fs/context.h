@@ -2,7 +2,7 @@
 /*
  * struct fs: what the handlers share. Internal to fs/.
  *
- * Lock order: nodes -> node's handles -> handle; none of them is held while waiting for the network
+ * Lock order: streams -> stream -> nodes -> node's handles -> handle; none of them is held while waiting for the network
  * or replying. cache and client lock for themselves and are called without any of ours.
  */
 #ifndef FS_CONTEXT_H
@@ -17,6 +17,8 @@
 struct autounmount;
 struct node_table;
 struct handle_table;
+struct stream_table;
+struct walk;
 
 /* Why the serving shall end; ending.c. */
 struct ending {
@@ -40,6 +42,8 @@ struct fs {
 	char *base_path;             /* that of nodes: settings.base_path with "~" resolved */
 	struct handle_table *handles;
 	struct open_dirs open_dirs;
+	struct stream_table *streams;
+	struct walk *walk;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
 	struct autounmount *autounmount; /* set once by fs_mount() */

@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "request.h"
+#include "walk.h"
 
 double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns)
 {
@@ -219,6 +220,7 @@ static int lookup_work(struct fs *fs, uint64_t dir, const char *name,
 		return 0;
 	if (answer == CACHE_ABSENT)
 		return answer_absent(fs, known.name_left_ns, ret_entry);
+	walk_missed(fs->walk, dir);
 	return ask_server(fs, dir, name, ret_entry);
 }
 

@@ -50,14 +50,18 @@ static int create_name(struct fs *fs, uint64_t dir, const char *name, name_call 
 static int remove_name(struct fs *fs, uint64_t dir, const char *name, name_call call)
 {
 	uint64_t node = node_find(fs->nodes, dir, name);
+	struct cache_ticket ticket;
 	int error;
 
 	cache_on_remove(fs->cache, CACHE_BEGINS, dir, name, node);
+	ticket = cache_take_ticket(fs->cache);
 	error = call_name(fs, dir, name, call, 0);
 	if (!error)
 		node_remove(fs->nodes, dir, name);
-	cache_on_remove(fs->cache, CACHE_ENDED, dir, name, node);
-	if (error == -ENOENT)
+	ticket = cache_end_remove(fs->cache, ticket, dir, name, node);
+	if (!error)
+		cache_put_absent(fs->cache, ticket, dir, name);
+	else if (error == -ENOENT)
 		cache_on_surprise(fs->cache, dir, name, node);
 	return error;
 }
@@ -147,20 +151,52 @@ static int call_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t n
 	}
 }
 
+/* What was known of the old name: a renamed file keeps its attributes, and those their age. */
+struct renamed {
+	bool is_known;
+	struct cache_name known;
+	struct cache_ticket ticket; /* taken when the rename had begun */
+};
+
+static void put_renamed(struct fs *fs, const struct renamed *renamed, uint64_t dir,
+                        const char *name, uint64_t new_dir, const char *new_name)
+{
+	const struct cache_name *known = &renamed->known;
+	struct cache_ticket ticket, new_ticket;
+
+	cache_end_rename(fs->cache, renamed->ticket, dir, name, new_dir, new_name, &ticket,
+	                 &new_ticket);
+	if (dir == new_dir && strcmp(name, new_name) == 0)
+		return;
+	cache_put_absent(fs->cache, ticket, dir, name);
+	if (!renamed->is_known)
+		return;
+	new_ticket.asked_ns = MIN(known->asked_ns, new_ticket.asked_ns);
+	cache_put_name(fs->cache, new_ticket, new_dir, new_name,
+	               node_find(fs->nodes, new_dir, new_name),
+	               known->has_attr ? &known->attr : NULL);
+}
+
 static int rename_work(struct fs *fs, uint64_t dir, const char *name, uint64_t new_dir,
                        const char *new_name, unsigned int flags)
 {
+	struct renamed renamed;
 	int error;
 
 	if (strlen(new_name) > NAME_MAX)
 		return -ENAMETOOLONG;
+	renamed.is_known = cache_get_name(fs->cache, dir, name, &renamed.known) == CACHE_PRESENT;
 	cache_on_rename(fs->cache, CACHE_BEGINS, dir, name, new_dir, new_name);
+	renamed.ticket = cache_take_ticket(fs->cache);
 	error = call_rename(fs, dir, name, new_dir, new_name, flags);
+	if (error) {
+		cache_on_rename(fs->cache, CACHE_ENDED, dir, name, new_dir, new_name);
+		return error;
+	}
 	/* First the path, then the cache: a ticket taken behind the end goes with the new path. */
-	if (!error)
-		node_move(fs->nodes, dir, name, new_dir, new_name);
-	cache_on_rename(fs->cache, CACHE_ENDED, dir, name, new_dir, new_name);
-	return error;
+	node_move(fs->nodes, dir, name, new_dir, new_name);
+	put_renamed(fs, &renamed, dir, name, new_dir, new_name);
+	return 0;
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t new_dir,

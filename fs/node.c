@@ -37,6 +37,8 @@ struct node {
 	uint64_t lookups;    /* what the kernel holds */
 	unsigned int children, refs;
 	uint32_t type;
+	uint64_t
+		listing; /* serial of what the kernel's pages of a folder are filled from; 0: none noted */
 	bool has_contents; /* the two below are noted */
 	uint64_t contents_size;
 	int64_t contents_mtime;
@@ -424,6 +426,17 @@ bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, in
 	node->has_contents = true;
 	node->contents_size = size;
 	node->contents_mtime = mtime;
+	return same;
+}
+
+bool node_note_listing(struct node_table *table, uint64_t id, uint64_t serial)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+	bool same = node && node->listing == serial;
+
+	if (node)
+		node->listing = serial;
 	return same;
 }
 

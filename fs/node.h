@@ -74,6 +74,12 @@ uint32_t node_type(struct node_table *table, uint64_t id);
  */
 bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
 
+/*
+ * Notes from which listing (listing_serial()) the kernel fills its pages of a folder. True when it is the
+ * one noted before. False for an unknown node.
+ */
+bool node_note_listing(struct node_table *table, uint64_t id, uint64_t serial);
+
 /* The name is gone on the server: its node, if any, becomes unlinked. */
 void node_remove(struct node_table *table, uint64_t dir, const char *name);
 /* The name was renamed; whatever had the new name becomes unlinked. */

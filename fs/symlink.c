@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "request.h"
+#include "walk.h"
 
 /* ---- the rules -------------------------------------------------------------------------------- */
 
@@ -117,6 +118,7 @@ static int read_raw(struct fs *fs, uint64_t node, char **ret_target)
 	/* Replaced a moment ago: the kernel looks the name up again and comes with the new node. */
 	if (!lookup_place(fs, node, &dir, &name))
 		return -ESTALE;
+	walk_reads_link(fs->walk);
 	*ret_target = cache_get_link(fs->cache, dir, name);
 	if (*ret_target)
 		return 0;

@@ -139,11 +139,34 @@ int sftp_expand_path(struct sftp_client *client, const char *path, char **ret_pa
 typedef int (*sftp_entry_fn)(const char *name, const struct sftp_attrs *attrs, void *data);
 
 /*
- * Lists a folder: OPENDIR, READDIRs with a growing window in flight (1 with sync_readdir), CLOSE not
- * waited for. `entry` is called on the calling thread, in the server's order, as replies arrive.
- * Returns 0 when the whole folder was listed. -ENOTDIR.
+ * A folder that is being listed: OPENDIR, then READDIRs with a growing window in flight (1 with sync_readdir),
+ * CLOSE not waited for. One thread at a time may use it, not always the same.
  */
+struct sftp_dir;
+
+/* -ENOTDIR. */
+int sftp_opendir(struct sftp_client *client, const char *path, struct sftp_dir **ret_dir);
+/*
+ * Calls `entry` for each entry of the next reply, on the calling thread, in the server's order. Returns
+ * 1: there may be more; 0: that was all; or -errno, after which it is over, but for -EINTR: then nothing is
+ * lost and it can be called again.
+ */
+int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data);
+/* Accepts NULL. */
+void sftp_closedir(struct sftp_dir *dir);
+
+/* The three in one: returns 0 when the whole folder was listed. */
 int sftp_list(struct sftp_client *client, const char *path, sftp_entry_fn entry, void *data);
+
+/* Tells one symlink's target (borrowed) or why there is none (0 or -errno). */
+typedef void (*sftp_target_fn)(size_t index, int error, const char *target, void *data);
+/*
+ * The targets of `count` symlinks, all asked for before the first reply is waited for: one round trip.
+ * Calls `tell` for each, in order, on the calling thread. Returns 0, or -errno when it could not go on
+ * (-EINTR, -ENOTCONN); those before it have been told.
+ */
+int sftp_readlinks(struct sftp_client *client, char *const paths[], size_t count,
+                   sftp_target_fn tell, void *data);
 
 /* ---- open files ------------------------------------------------------------------------------- */
 
