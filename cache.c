@@ -740,17 +740,40 @@ static void unlock_two(struct shard *one, struct shard *other)
 		pthread_mutex_unlock(&other->lock);
 }
 
+static void rename_locked(struct cache *cache, struct shard *shard, note_fn note, uint64_t dir,
+                          const char *name, struct shard *new_shard, uint64_t new_dir,
+                          const char *new_name)
+{
+	stamps_void_all(&cache->stamps);
+	doubt_name_locked(cache, shard, note, dir, name);
+	doubt_name_locked(cache, new_shard, note, new_dir, new_name);
+}
+
 void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, const char *name,
                      uint64_t new_dir, const char *new_name)
 {
 	struct shard *shard = shard_of(cache, dir), *new_shard = shard_of(cache, new_dir);
 
 	lock_two(shard, new_shard);
-	stamps_void_all(&cache->stamps);
-	doubt_name_locked(cache, shard, note_of(when), dir, name);
-	doubt_name_locked(cache, new_shard, note_of(when), new_dir, new_name);
+	rename_locked(cache, shard, note_of(when), dir, name, new_shard, new_dir, new_name);
 	unlock_two(shard, new_shard);
 	tidy(cache);
+}
+
+enum cache_known cache_begin_rename(struct cache *cache, uint64_t dir, const char *name,
+                                    uint64_t new_dir, const char *new_name,
+                                    struct cache_name *ret_name)
+{
+	struct shard *shard = shard_of(cache, dir), *new_shard = shard_of(cache, new_dir);
+	enum cache_known known = CACHE_UNKNOWN;
+
+	lock_two(shard, new_shard);
+	if (cache->settings.enabled)
+		known = get_name_locked(cache, shard, dir, name, ret_name);
+	rename_locked(cache, shard, stamps_begin, dir, name, new_shard, new_dir, new_name);
+	unlock_two(shard, new_shard);
+	tidy(cache);
+	return known;
 }
 
 void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, const char *name)
@@ -820,9 +843,7 @@ void cache_end_rename(struct cache *cache, struct cache_ticket ticket, uint64_t 
 	lock_two(shard, new_shard);
 	untouched = is_untouched(cache, ticket, dir, name);
 	new_untouched = is_untouched(cache, ticket, new_dir, new_name);
-	stamps_void_all(&cache->stamps);
-	doubt_name_locked(cache, shard, stamps_end, dir, name);
-	doubt_name_locked(cache, new_shard, stamps_end, new_dir, new_name);
+	rename_locked(cache, shard, stamps_end, dir, name, new_shard, new_dir, new_name);
 	*ret_ticket = untouched ? renew(cache, ticket) : ticket;
 	*ret_new_ticket = new_untouched ? renew(cache, ticket) : ticket;
 	unlock_two(shard, new_shard);

@@ -133,6 +133,13 @@ void cache_on_remove(struct cache *cache, enum cache_when when, uint64_t dir, co
                      uint64_t id);
 void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, const char *name,
                      uint64_t new_dir, const char *new_name);
+/*
+ * The same as cache_on_rename() with CACHE_BEGINS; tells what is known of the old name just before, which
+ * nothing can have changed in between: as cache_get_name().
+ */
+enum cache_known cache_begin_rename(struct cache *cache, uint64_t dir, const char *name,
+                                    uint64_t new_dir, const char *new_name,
+                                    struct cache_name *ret_name);
 /* setattr, write, truncate, copy into: attributes change, the name does not. */
 void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, const char *name);
 /*

@@ -151,6 +151,7 @@ static int show(struct fs *fs, uint64_t node, struct stat *ret_stat, double *ret
 	if (error)
 		return error;
 	convert_cache_to_stat(fs, &attr, node_ino(fs->nodes, node), ret_stat);
+	node_note_told(fs->nodes, node, attr.size, attr.mtime);
 	*ret_timeout = lookup_timeout(fs, fs->settings.attr_timeout, left_ns);
 	return 0;
 }

@@ -79,6 +79,7 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
 	if (!id)
 		return -ESTALE;
 	node_set_type(fs->nodes, id, known->attr.mode);
+	node_note_told(fs->nodes, id, known->attr.size, known->attr.mtime);
 	*ret_entry = (struct fuse_entry_param){
 		.ino = id,
 		.entry_timeout =
@@ -215,6 +216,8 @@ static int lookup_work(struct fs *fs, uint64_t dir, const char *name,
 	if (error)
 		return error;
 	answer = cache_get_name(fs->cache, dir, name, &known);
+	if (answer != CACHE_UNKNOWN)
+		walk_found(fs->walk, dir);
 	if (answer == CACHE_PRESENT && known.has_attr &&
 	    lookup_enter_known(fs, dir, name, &known, ret_entry) == 0)
 		return 0;

@@ -185,8 +185,8 @@ static int rename_work(struct fs *fs, uint64_t dir, const char *name, uint64_t n
 
 	if (strlen(new_name) > NAME_MAX)
 		return -ENAMETOOLONG;
-	renamed.is_known = cache_get_name(fs->cache, dir, name, &renamed.known) == CACHE_PRESENT;
-	cache_on_rename(fs->cache, CACHE_BEGINS, dir, name, new_dir, new_name);
+	renamed.is_known = cache_begin_rename(fs->cache, dir, name, new_dir, new_name,
+	                                      &renamed.known) == CACHE_PRESENT;
 	renamed.ticket = cache_take_ticket(fs->cache);
 	error = call_rename(fs, dir, name, new_dir, new_name, flags);
 	if (error) {

@@ -39,7 +39,10 @@ struct node {
 	uint32_t type;
 	uint64_t
 		listing; /* serial of what the kernel's pages of a folder are filled from; 0: none noted */
-	bool has_contents; /* the two below are noted */
+	uint64_t told_size; /* what the kernel was told last; told_mtime INT64_MIN: nothing */
+	int64_t told_mtime;
+	uint64_t contents_seen; /* when the two below were first seen; 0: nothing noted */
+	bool contents_proven;
 	uint64_t contents_size;
 	int64_t contents_mtime;
 };
@@ -142,6 +145,7 @@ static struct node *node_new(struct node_table *table, uint64_t id, struct ino *
 	node->ino = ino;
 	node->parent = parent;
 	node->name = g_strdup(name);
+	node->told_mtime = INT64_MIN;
 	g_hash_table_insert(table->by_id, &node->id, node);
 	if (parent) {
 		parent->children++;
@@ -414,19 +418,49 @@ void node_set_type(struct node_table *table, uint64_t id, uint32_t type)
 		node->type = type & S_IFMT;
 }
 
-bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)
+static bool has_contents(const struct node *node, uint64_t size, int64_t mtime)
+{
+	return node->contents_seen && node->contents_size == size && node->contents_mtime == mtime;
+}
+
+enum node_contents node_note_contents(struct node_table *table, uint64_t id, uint64_t size,
+                                      int64_t mtime, uint64_t now)
 {
 	LOCK_SCOPE(&table->lock);
 	struct node *node = find_id(table, id);
-	bool same;
 
 	if (!node)
-		return false;
-	same = node->has_contents && node->contents_size == size && node->contents_mtime == mtime;
-	node->has_contents = true;
-	node->contents_size = size;
-	node->contents_mtime = mtime;
-	return same;
+		return NODE_CONTENTS_NEW;
+	if (!has_contents(node, size, mtime)) {
+		node->contents_seen = now;
+		node->contents_size = size;
+		node->contents_mtime = mtime;
+		node->contents_proven = false;
+		return NODE_CONTENTS_NEW;
+	}
+	if (node->contents_proven)
+		return NODE_CONTENTS_PROVEN;
+	node->contents_proven = now > clock_add(node->contents_seen, NODE_RACY_NS);
+	return NODE_CONTENTS_SAME;
+}
+
+void node_note_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+
+	if (!node)
+		return;
+	node->told_size = size;
+	node->told_mtime = mtime;
+}
+
+bool node_was_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+
+	return node && node->told_size == size && node->told_mtime == mtime;
 }
 
 bool node_note_listing(struct node_table *table, uint64_t id, uint64_t serial)

@@ -11,6 +11,7 @@
  */
 #include <fcntl.h>
 
+#include "clock.h"
 #include "log.h"
 #include "request.h"
 
@@ -114,15 +115,26 @@ int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle)
 	return error;
 }
 
+/* The pages that the kernel has of the file are still right, or the user says that they count as such. */
+static bool keeps_pages(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+{
+	enum node_contents contents =
+		node_note_contents(fs->nodes, node, attrs->size, attrs->mtime, clock_now_ns());
+
+	if (fs->settings.kernel_cache)
+		return true;
+	if (fs->settings.auto_cache)
+		return contents != NODE_CONTENTS_NEW;
+	return contents == NODE_CONTENTS_PROVEN && cache_is_enabled(fs->cache);
+}
+
 /* How the kernel shall treat the open file. */
 static void set_modes(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs,
                       struct fuse_file_info *fi)
 {
-	bool same = node_note_contents(fs->nodes, node, attrs->size, attrs->mtime);
-
 	fi->direct_io = fs->settings.direct_io;
 	fi->parallel_direct_writes = fi->direct_io;
-	fi->keep_cache = fs->settings.kernel_cache || (fs->settings.auto_cache && same);
+	fi->keep_cache = keeps_pages(fs, node, attrs);
 	fi->noflush = fs->settings.no_rofd_flush && (fi->flags & O_ACCMODE) == O_RDONLY;
 }
 
@@ -151,6 +163,16 @@ static void put_attrs(struct fs *fs, struct cache_ticket ticket, uint64_t node, 
 	cache_put_name(fs->cache, ticket, dir, name, node, &attr);
 }
 
+/*
+ * The kernel may trust attributes that it was told a while ago; with an old size it would read short.
+ * Here it is known better, and it asks again. (Attributes alone: nothing is waited for.)
+ */
+static void correct_kernel(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+{
+	if (!node_was_told(fs->nodes, node, attrs->size, attrs->mtime))
+		fuse_lowlevel_notify_inval_inode(fs->session, node, -1, 0);
+}
+
 static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 {
 	g_autofree char *name = NULL;
@@ -171,6 +193,7 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 	if (error)
 		return error;
 	put_attrs(fs, ticket, node, dir, name, &opened.attrs);
+	correct_kernel(fs, node, &opened.attrs);
 	keep_handle(fs, node, &opened, fi);
 	return 0;
 }

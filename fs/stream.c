@@ -316,10 +316,10 @@ static void end(struct stream *stream, int error)
 {
 	struct stream_table *table = stream->fs->streams;
 
-	sftp_closedir(stream->source);
-	stream->source = NULL;
 	if (!error && stream->present.first == 0)
 		tell_cache(stream);
+	sftp_closedir(stream->source);
+	stream->source = NULL;
 	LOCK_SCOPE(&table->lock);
 	unlist_locked(table, stream);
 }

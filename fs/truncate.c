@@ -94,7 +94,7 @@ static int shrink(struct fs *fs, const char *path, size_t size)
 	error = open_path(fs, path, SFTP_OPEN_READ, &file);
 	if (error)
 		return error;
-	count = sftp_read(file, content, size, 0);
+	count = sftp_read(file, content, size, 0, SFTP_SIZE_UNKNOWN);
 	sftp_file_unref(file);
 	if (count < 0)
 		return (int)count;

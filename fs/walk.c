@@ -2,8 +2,8 @@
 /*
  * See walk.h.
  *
- * A walk is seen when a folder is read whose parent was read a moment ago. Then its sub-folders, and its
- * siblings that come behind it, are listed ahead, and the sub-folders of those in turn. What is next
+ * A walk is seen when a folder is read whose parent was read a moment ago. Then its sub-folders and its
+ * siblings are listed ahead, and the sub-folders of those in turn. What is next
  * depends on the walker: one that goes down first wants the children of what was listed last, one that goes
  * across first wants them after everything else; the order of its own readings tells which it is.
  *
@@ -58,8 +58,12 @@ struct reading {
 	bool has_subs;
 };
 
+/* Single names that were asked for, in a folder or in all sub-folders of one. */
+#define KEY_OF_FOLDER(dir) (2 * (dir))
+#define KEY_OF_SUBS(dir)   (2 * (dir) + 1)
+
 struct missing {
-	uint64_t dir, when;
+	uint64_t key, when;
 	unsigned int count;
 };
 
@@ -202,6 +206,7 @@ static void read_targets(struct walk *walk, uint64_t dir)
 	sftp_readlinks(walk->fs->client, (char **)paths->pdata, paths->len, put_target, &targets);
 	LOCK_SCOPE(&walk->lock);
 	walk->stats.targets += names->len;
+	walk->credit -= MIN(walk->credit, names->len);
 }
 
 static void do_task(struct walk *walk, const struct task *task)
@@ -291,14 +296,16 @@ static void *thread_main(void *data)
 	return NULL;
 }
 
-/* There is something to do: somebody is woken or made. Without a thread it is not done: no harm. */
+/* There is something to do: threads are woken, or made. Without one it is not done: no harm. */
 static void wake_locked(struct walk *walk)
 {
 	pthread_cond_broadcast(&walk->changed);
-	if (walk->idle > 0 || walk->started == walk->breadth || walk->stopping)
-		return;
-	if (thread_start(&walk->threads[walk->started], thread_main, walk) == 0)
+	for (unsigned int i = walk->idle; i < walk->tasks.length; i++) {
+		if (walk->started == walk->breadth || walk->stopping ||
+		    thread_start(&walk->threads[walk->started], thread_main, walk) != 0)
+			return;
 		walk->started++;
+	}
 }
 
 /* ---- what comes next -------------------------------------------------------------------------- */
@@ -326,15 +333,15 @@ static bool is_worth_listing(struct walk *walk, const struct listing_entry *entr
 	return !known;
 }
 
-/* Tasks for the sub-folders from place `from` on, in order. */
+/* Tasks for the sub-folders at these places, in order. */
 static GPtrArray *make_tasks(struct walk *walk, uint64_t dir, const struct listing *listing,
-                             size_t from)
+                             size_t from, size_t to)
 {
 	GPtrArray *tasks = g_ptr_array_new();
 	struct listing_entry entry;
 	struct task *task;
 
-	for (size_t i = from; i < listing_count(listing) && tasks->len < TASKS_MAX; i++) {
+	for (size_t i = from; i < to && tasks->len < TASKS_MAX; i++) {
 		listing_get(listing, i, &entry);
 		task = is_worth_listing(walk, &entry) ? task_new_for_child(walk, dir, &entry)
 		                                      : NULL;
@@ -367,9 +374,10 @@ static void put_in_line_locked(struct walk *walk, GPtrArray *tasks, bool first)
 		wake_locked(walk);
 }
 
-static void expand(struct walk *walk, uint64_t dir, const struct listing *listing, size_t from)
+static void expand(struct walk *walk, uint64_t dir, const struct listing *listing, size_t from,
+                   size_t to)
 {
-	g_autoptr(GPtrArray) tasks = make_tasks(walk, dir, listing, from);
+	g_autoptr(GPtrArray) tasks = make_tasks(walk, dir, listing, from, to);
 
 	LOCK_SCOPE(&walk->lock);
 	put_in_line_locked(walk, tasks, !walk->across);
@@ -442,15 +450,17 @@ static bool note_step_locked(struct walk *walk, uint64_t dir, uint64_t parent)
 	return wants_siblings;
 }
 
-/* Its siblings, as far as they come behind it. */
+/* Its siblings: those behind it first. A walker that sorts them reads those before it, too. */
 static void expand_siblings(struct walk *walk, uint64_t parent, const char *name)
 {
 	struct cache_ticket ticket;
 	struct listing *listing = cache_get_listing(walk->fs->cache, parent, &ticket);
 	size_t place;
 
-	if (listing && listing_find(listing, name, &place))
-		expand(walk, parent, listing, place + 1);
+	if (listing && listing_find(listing, name, &place)) {
+		expand(walk, parent, listing, 0, place);
+		expand(walk, parent, listing, place + 1, listing_count(listing));
+	}
 	listing_unref(listing);
 }
 
@@ -514,7 +524,6 @@ static void want_targets(struct walk *walk, uint64_t dir)
 
 	LOCK_SCOPE(&walk->lock);
 	if (task && walk->credit > 0) {
-		walk->credit -= MIN(walk->credit, TARGETS_MAX / 4);
 		push_locked(walk, task, true);
 		wake_locked(walk);
 	} else if (task) {
@@ -530,7 +539,7 @@ void walk_listed(struct walk *walk, uint64_t dir, struct listing *listing)
 		return;
 	look_through(listing, &has_subs, &has_links);
 	if (take_expansion(walk, dir, has_subs) && has_subs)
-		expand(walk, dir, listing, 0);
+		expand(walk, dir, listing, 0, listing_count(listing));
 	if (has_links)
 		want_targets(walk, dir);
 }
@@ -544,27 +553,20 @@ void walk_reads_link(struct walk *walk)
 /* ---- single names ----------------------------------------------------------------------------- */
 
 /* True once in a while: enough of them lately. */
-static bool note_miss_locked(struct walk *walk, uint64_t dir)
+static bool note_miss_locked(struct walk *walk, uint64_t key)
 {
-	struct missing *missing = &walk->missing[dir % MISSED];
+	struct missing *missing = &walk->missing[key % MISSED];
 	uint64_t now = clock_now_ns();
 
-	if (missing->dir != dir || now > missing->when + RECENT_NS)
-		*missing = (struct missing){.dir = dir, .when = now};
+	if (missing->key != key || now > missing->when + RECENT_NS)
+		*missing = (struct missing){.key = key, .when = now};
 	return ++missing->count == MISSES_WORTH;
 }
 
-void walk_missed(struct walk *walk, uint64_t dir)
+static void list_ahead(struct walk *walk, uint64_t dir)
 {
-	struct task *task;
-	bool worth;
+	struct task *task = task_new(walk, LIST, dir);
 
-	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
-		return;
-	pthread_mutex_lock(&walk->lock);
-	worth = note_miss_locked(walk, dir);
-	pthread_mutex_unlock(&walk->lock);
-	task = worth ? task_new(walk, LIST, dir) : NULL;
 	if (!task)
 		return;
 	LOCK_SCOPE(&walk->lock);
@@ -572,6 +574,47 @@ void walk_missed(struct walk *walk, uint64_t dir)
 	walk->recent[walk->latest].when = clock_now_ns();
 	push_locked(walk, task, true);
 	wake_locked(walk);
+}
+
+/* Names are looked for in one of its sub-folders after the other: those are wanted. */
+static void list_subs_ahead(struct walk *walk, uint64_t dir)
+{
+	struct cache_ticket ticket;
+	struct listing *listing = cache_get_listing(walk->fs->cache, dir, &ticket);
+
+	/* Where it has to be listed itself its sub-folders follow. */
+	list_ahead(walk, dir);
+	if (listing)
+		expand(walk, dir, listing, 0, listing_count(listing));
+	listing_unref(listing);
+}
+
+void walk_missed(struct walk *walk, uint64_t dir)
+{
+	g_autofree char *name = NULL;
+	uint64_t parent = 0;
+	bool worth, parent_worth;
+
+	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
+		return;
+	lookup_place(walk->fs, dir, &parent, &name);
+	pthread_mutex_lock(&walk->lock);
+	worth = note_miss_locked(walk, KEY_OF_FOLDER(dir));
+	parent_worth = parent && note_miss_locked(walk, KEY_OF_SUBS(parent));
+	pthread_mutex_unlock(&walk->lock);
+	if (worth)
+		list_ahead(walk, dir);
+	if (parent_worth)
+		list_subs_ahead(walk, parent);
+}
+
+void walk_found(struct walk *walk, uint64_t dir)
+{
+	if (walk->breadth == 0)
+		return;
+	LOCK_SCOPE(&walk->lock);
+	if (g_hash_table_size(walk->ahead) > 0 && note_use_locked(walk, dir))
+		walk->recent[walk->latest].when = clock_now_ns();
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */

@@ -28,6 +28,8 @@ void walk_reads(struct walk *walk, uint64_t dir);
 void walk_listed(struct walk *walk, uint64_t dir, struct listing *listing);
 /* The server had to be asked for a single name in folder `dir`. */
 void walk_missed(struct walk *walk, uint64_t dir);
+/* A single name in folder `dir` was known. */
+void walk_found(struct walk *walk, uint64_t dir);
 /* A program reads a symlink. */
 void walk_reads_link(struct walk *walk);
 

@@ -96,8 +96,13 @@ static int tell_entries(const struct sink *sink, struct wire_reader *body)
 
 /* ---- requests --------------------------------------------------------------------------------- */
 
+/* Where the next reply is here already it may be the end: then nothing more is asked for. */
 static int fill_window(struct sftp_dir *dir)
 {
+	struct call *next = g_queue_peek_head(&dir->calls);
+
+	if (next && call_is_answered(next))
+		return 0;
 	while (g_queue_get_length(&dir->calls) < dir->window) {
 		struct call *call;
 		int error = call_start(dir->conn, SFTP_READDIR, &dir->handle, &call);

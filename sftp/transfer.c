@@ -51,6 +51,7 @@ struct reading {
 	uint8_t *buf;           /* the caller's; the same */
 	uint64_t offset;        /* of buf in the file */
 	size_t piece;           /* bytes a READ at most */
+	uint64_t file_size;     /* as far as the caller knows, or SFTP_SIZE_UNKNOWN */
 
 	pthread_mutex_t lock;
 	pthread_cond_t ended; /* in_flight has become 0 */
@@ -136,10 +137,10 @@ static void take_data_locked(struct slot *slot, size_t size)
 {
 	struct reading *reading = slot->reading;
 
-	if (size == 0)
-		reading->end = MIN(reading->end, slot->at);
 	slot->at += size;
 	slot->size -= size;
+	if (size == 0 || (slot->size > 0 && reading->offset + slot->at == reading->file_size))
+		reading->end = MIN(reading->end, slot->at);
 	/* Short: go on with the rest, unless it is known to be beyond the end. */
 	if (size > 0 && slot->size > 0 && slot->at < reading->end && !reading->error)
 		ask_locked(slot);
@@ -191,7 +192,7 @@ static bool await_slots(struct reading *reading)
 }
 
 static struct reading *reading_new(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
-                                   unsigned int *ret_slots)
+                                   uint64_t file_size, unsigned int *ret_slots)
 {
 	size_t piece = payload_max(file->client->settings.max_read, sftp_conn_max_read(file->conn));
 	unsigned int slots = (unsigned int)MIN((size + piece - 1) / piece, SLOTS_MAX);
@@ -200,6 +201,7 @@ static struct reading *reading_new(struct sftp_file *file, void *buf, size_t siz
 	reading->file = file;
 	reading->buf = buf;
 	reading->offset = offset;
+	reading->file_size = file_size;
 	reading->piece = piece;
 	reading->end = size;
 	pthread_mutex_init(&reading->lock, NULL);
@@ -227,7 +229,8 @@ static void give_up(struct reading *reading, struct sftp_conn *conn, unsigned in
 		reading_free(reading);
 }
 
-ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset)
+ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
+                  uint64_t file_size)
 {
 	struct reading *reading;
 	unsigned int slots;
@@ -237,7 +240,7 @@ ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offse
 		return 0;
 	if (cancel_is_raised())
 		return -EINTR;
-	reading = reading_new(file, buf, size, offset, &slots);
+	reading = reading_new(file, buf, size, offset, file_size, &slots);
 	pthread_mutex_lock(&reading->lock);
 	for (unsigned int i = 0; i < slots; i++)
 		ask_next_locked(&reading->slots[i]);

@@ -301,7 +301,7 @@ static void test_data(void)
 	peer_await(&written, parts);
 	g_assert_cmpint(sftp_fstat(file, &attrs), ==, 0);
 	g_assert_cmpuint(attrs.size, ==, size);
-	g_assert_cmpint(sftp_read(file, back, size + 1, 0), ==, size);
+	g_assert_cmpint(sftp_read(file, back, size + 1, 0, SFTP_SIZE_UNKNOWN), ==, size);
 	g_assert_true(memcmp(back, bytes, size) == 0);
 	if (sftp_client_extensions(fix.client) & SFTP_EXT_FSYNC)
 		g_assert_cmpint(sftp_fsync(file), ==, 0);
@@ -325,7 +325,7 @@ static void test_copy_data(void)
 		                0);
 		peer_await(&written, 1);
 		g_assert_cmpint(sftp_copy_data(a, 2, b, 1, 5), ==, 0);
-		g_assert_cmpint(sftp_read(b, buf, sizeof(buf), 0), ==, 6);
+		g_assert_cmpint(sftp_read(b, buf, sizeof(buf), 0, SFTP_SIZE_UNKNOWN), ==, 6);
 		g_assert_cmpmem(buf, 6, "\00023456", 6);
 		sftp_file_unref(a);
 		sftp_file_unref(b);
@@ -358,7 +358,7 @@ static void storm_file(struct fixture *fix, const char *path, uint32_t seed)
 	g_assert_cmpint(sftp_write_async(file, bytes + 60000, 40000, 60000, on_written, &written),
 	                ==, 0);
 	peer_await(&written, 2);
-	g_assert_cmpint(sftp_read(file, back, 100000, 0), ==, 100000);
+	g_assert_cmpint(sftp_read(file, back, 100000, 0, SFTP_SIZE_UNKNOWN), ==, 100000);
 	g_assert_true(memcmp(back, bytes, 100000) == 0);
 	g_assert_cmpint(sftp_fstat(file, &attrs), ==, 0);
 	g_assert_cmpuint(attrs.size, ==, 100000);
@@ -439,7 +439,8 @@ static void *churn_main(void *arg)
 
 		g_assert_true(error == 0 || error == -ENOTCONN);
 		if (!error)
-			g_assert_cmpint(sftp_read(file, buf, 100000, 0), <=, 100000);
+			g_assert_cmpint(sftp_read(file, buf, 100000, 0, SFTP_SIZE_UNKNOWN), <=,
+			                100000);
 		sftp_file_unref(file);
 	}
 	return NULL;
