@@ -119,23 +119,6 @@ int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const 
 	return lookup_enter_known(fs, dir, name, &fresh, ret_entry);
 }
 
-int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
-                     struct fuse_entry_param *ret_entry)
-{
-	struct cache_ticket ticket = cache_take_ticket(fs->cache);
-	g_autofree char *path = node_child_path(fs->nodes, dir, name);
-	struct sftp_attrs attrs;
-	int error;
-
-	if (!path)
-		return -ENOENT;
-	error = attr_fetch(fs, path, &attrs);
-	/* A dangling symlink was made, with follow_symlinks on: there is but the link to show. */
-	if (error == -ENOENT && fs->settings.follow_symlinks)
-		error = sftp_lstat(fs->client, path, &attrs);
-	return error ? error : lookup_enter(fs, ticket, dir, name, &attrs, ret_entry);
-}
-
 /* A missing name, for the kernel to remember if the user wants that. */
 static int answer_absent(struct fs *fs, uint64_t left_ns, struct fuse_entry_param *ret_entry)
 {

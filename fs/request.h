@@ -78,9 +78,6 @@ void convert_cache_to_stat(const struct fs *fs, const struct cache_attr *attr, u
  */
 int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const char *name,
                  const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry);
-/* lookup.c: the same after the name was made: asks the server for its attributes first. */
-int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
-                     struct fuse_entry_param *ret_entry);
 /* lookup.c: a name whose attributes the cache has just told. -ESTALE: they are not of its node. */
 int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
                        const struct cache_name *known, struct fuse_entry_param *ret_entry);
@@ -112,6 +109,20 @@ double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns);
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns);
 /* attr.c: LSTAT, or STAT with follow_symlinks. */
 int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
+/*
+ * attr.c: the same of a node, whatever the cache knows: by its path, or when it has none by an open handle.
+ * *ret_ticket was taken before the server was asked; it is void when a handle was.
+ */
+int attr_fetch_node(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
+                    struct sftp_attrs *ret_attrs);
+/*
+ * create.c: makes a name and tells the kernel of it, in one round trip. `make` is given the path and asks
+ * for attributes behind what it does; it is called again when a folder above was renamed meanwhile. Returns
+ * 0 or -errno, also when the name was made but its attributes could not be learnt.
+ */
+typedef int (*create_fn)(struct fs *fs, const char *path, void *data, struct sftp_after *after);
+int create_name(struct fs *fs, uint64_t dir, const char *name, create_fn make, void *data,
+                struct fuse_entry_param *ret_entry);
 /* dir.c: frees what the kernel has not released, once nothing is served any more. */
 void dir_free_all(struct fs *fs);
 /*
@@ -119,8 +130,12 @@ void dir_free_all(struct fs *fs);
  * -ESTALE: the node is unlinked or unknown.
  */
 int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle);
-/* truncate.c: by `handle`, else by any writable handle of the node, else by path. */
-int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size);
+/*
+ * truncate.c: by `handle`, else by any writable handle of the node, else by path. `after` may be NULL;
+ * *ret_ticket was taken before the server was asked.
+ */
+int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size,
+                  struct cache_ticket *ret_ticket, struct sftp_after *after);
 
 /* ---- the operations, gathered by session.c into fuse_lowlevel_ops ----------------------------- */
 

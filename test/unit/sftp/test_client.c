@@ -213,9 +213,9 @@ static struct sftp_file *open_file(struct fixture *fix)
 {
 	struct sftp_file *file = NULL;
 
-	g_assert_cmpint(sftp_open(fix->client, "f", SFTP_OPEN_READ | SFTP_OPEN_WRITE, 0, false,
-	                          &file, NULL, NULL),
-	                ==, 0);
+	g_assert_cmpint(
+		sftp_open(fix->client, "f", SFTP_OPEN_READ | SFTP_OPEN_WRITE, 0, &file, NULL), ==,
+		0);
 	return file;
 }
 
@@ -351,8 +351,7 @@ static void *open_main(void *arg)
 	struct sftp_file *file = NULL;
 
 	sftp_cancel_bind(caller->cancel);
-	caller->result =
-		sftp_open(caller->fix->client, "f", SFTP_OPEN_READ, 0, false, &file, NULL, NULL);
+	caller->result = sftp_open(caller->fix->client, "f", SFTP_OPEN_READ, 0, &file, NULL);
 	/* Raised is raised: the next one does not even start. */
 	g_assert_cmpint(sftp_remove(caller->fix->client, "f"), ==, -EINTR);
 	sftp_cancel_bind(NULL);
@@ -614,7 +613,7 @@ static void test_hang_up(void)
 	fixture_open(&fix, hang_up, NULL);
 	file = open_file(&fix);
 	g_assert_cmpint(sftp_read(file, buf, sizeof(buf), 0), ==, -ENOTCONN);
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755), ==, -ENOTCONN);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755, NULL), ==, -ENOTCONN);
 	g_assert_false(sftp_client_is_connected(fix.client));
 	sftp_file_unref(file);
 	fixture_close(&fix);
@@ -650,13 +649,13 @@ static void test_setstat(void)
 
 	fixture_open(&fix, answer_setstat, NULL);
 	fix.attrs = (struct sftp_attrs){.flags = SFTP_ATTR_UIDGID, .uid = 70, .gid = 80};
-	g_assert_cmpint(sftp_setstat(fix.client, "f", &both), ==, 0);
-	g_assert_cmpint(sftp_setstat(fix.client, "f", &uid), ==, 0);
-	g_assert_cmpint(sftp_setstat(fix.client, "f", &gid), ==, 0);
-	g_assert_cmpint(sftp_setstat(fix.client, "f", &none), ==, 0);
-	g_assert_cmpint(sftp_lsetstat(fix.client, "f", &both), ==, -EOPNOTSUPP);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &both, NULL), ==, 0);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &uid, NULL), ==, 0);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &gid, NULL), ==, 0);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &none, NULL), ==, 0);
+	g_assert_cmpint(sftp_lsetstat(fix.client, "f", &both, NULL), ==, -EOPNOTSUPP);
 	file = open_file(&fix);
-	g_assert_cmpint(sftp_fsetstat(file, &uid), ==, 0);
+	g_assert_cmpint(sftp_fsetstat(file, &uid, NULL, NULL), ==, 0);
 	sftp_file_unref(file);
 	check_log(&fix, "SET f 2 1:2\nSTAT\nSET f 2 1:80\nSTAT\nSET f 2 70:2\nSET f 4 0:0\n"
 	                "FSTAT\nSET h 2 1:80\n");
@@ -684,7 +683,7 @@ static void test_senseless(void)
 	g_assert_cmpint(sftp_lstat(fix.client, "f", &attrs), ==, -EPROTO);
 	g_assert_cmpint(sftp_stat(fix.client, "f", &attrs), ==, -EPROTO);
 	g_assert_cmpint(sftp_readlink(fix.client, "f", &target), ==, -EPROTO);
-	g_assert_cmpint(sftp_mkdir(fix.client, "f", 0), ==, -EPROTO);
+	g_assert_cmpint(sftp_mkdir(fix.client, "f", 0, NULL), ==, -EPROTO);
 	g_assert_null(target);
 	fixture_close(&fix);
 }
@@ -697,7 +696,7 @@ static void test_long_path(void)
 
 	fixture_open(&fix, answer_file, NULL);
 	g_assert_cmpint(sftp_lstat(fix.client, path, &attrs), ==, -ENAMETOOLONG);
-	g_assert_cmpint(sftp_mkdir(fix.client, path, 0), ==, -ENAMETOOLONG);
+	g_assert_cmpint(sftp_mkdir(fix.client, path, 0, NULL), ==, -ENAMETOOLONG);
 	fixture_close(&fix);
 }
 
@@ -750,7 +749,7 @@ static void test_symlink_order(void)
 	struct fixture fix;
 
 	fixture_open(&fix, answer_names, NULL);
-	g_assert_cmpint(sftp_symlink(fix.client, "target", "name"), ==, 0);
+	g_assert_cmpint(sftp_symlink(fix.client, "target", "name", NULL), ==, 0);
 	check_log(&fix, "20 target name\n");
 }
 
@@ -761,7 +760,7 @@ static void test_old_server(void)
 
 	fixture_open(&fix, answer_file, NULL);
 	fix.version = 2;
-	g_assert_cmpint(sftp_symlink(fix.client, "target", "name"), ==, -EPERM);
+	g_assert_cmpint(sftp_symlink(fix.client, "target", "name", NULL), ==, -EPERM);
 	g_assert_cmpint(sftp_readlink(fix.client, "name", &target), ==, -EPERM);
 	check_log(&fix, "");
 }
@@ -773,7 +772,7 @@ static void test_without_extensions(void)
 	struct fixture fix;
 
 	fixture_open(&fix, answer_file, NULL);
-	g_assert_cmpint(sftp_link(fix.client, "a", "b"), ==, -EOPNOTSUPP);
+	g_assert_cmpint(sftp_link(fix.client, "a", "b", NULL), ==, -EOPNOTSUPP);
 	g_assert_cmpint(sftp_statvfs(fix.client, "a", &statvfs), ==, -EOPNOTSUPP);
 	g_assert_cmpint(sftp_expand_path(fix.client, "~", &path), ==, -EOPNOTSUPP);
 	g_assert_cmphex(sftp_client_extensions(fix.client), ==, 0);
@@ -865,27 +864,25 @@ static bool answer_mode(struct fixture *fix, int fd, struct peer_message *messag
 
 static void test_open_mode(void)
 {
-	struct sftp_attrs attrs;
+	struct sftp_after after = {.follow = true};
 	struct sftp_file *file;
 	struct fixture fix;
-	int error = 1;
 
 	fixture_open(&fix, answer_mode, NULL);
-	g_assert_cmpint(sftp_open(fix.client, "f", SFTP_OPEN_READ, 0777, false, &file, NULL, NULL),
-	                ==, 0);
+	g_assert_cmpint(sftp_open(fix.client, "f", SFTP_OPEN_READ, 0777, &file, NULL), ==, 0);
 	sftp_file_unref(file);
-	g_assert_cmpint(sftp_open(fix.client, "f", SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, 0100640, true,
-	                          &file, &attrs, &error),
+	g_assert_cmpint(sftp_open(fix.client, "f", SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, 0100640,
+	                          &file, &after),
 	                ==, 0);
-	g_assert_cmpint(error, ==, -ENOENT);
+	g_assert_cmpint(after.error, ==, -EAGAIN);
 	sftp_file_unref(file);
 	check_log(&fix, "1 0 0\na 4 640\nSTAT\n");
 
 	fixture_open_with(&fix, answer_mode, NULL,
 	                  (struct sftp_settings){.workaround_createmode = true});
-	g_assert_cmpint(sftp_open(fix.client, "f", SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, 0640, true,
-	                          &file, NULL, NULL),
-	                ==, 0);
+	g_assert_cmpint(
+		sftp_open(fix.client, "f", SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, 0640, &file, NULL),
+		==, 0);
 	sftp_file_unref(file);
 	check_log(&fix, "a 0 0\n");
 }
@@ -1046,19 +1043,19 @@ static void test_causes_by_space(void)
 
 	fixture_open(&fix, answer_file, all_extensions);
 	fix.bavail = 0;
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0), ==, -ENOSPC);
-	g_assert_cmpint(sftp_symlink(fix.client, "t", "s"), ==, -ENOSPC);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0, NULL), ==, -ENOSPC);
+	g_assert_cmpint(sftp_symlink(fix.client, "t", "s", NULL), ==, -ENOSPC);
 	g_assert_cmpint(sftp_remove(fix.client, "d"), ==, -EPERM);
 	fix.flag = SFTP_STATVFS_RDONLY;
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0), ==, -EROFS);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0, NULL), ==, -EROFS);
 	g_assert_cmpint(sftp_remove(fix.client, "d"), ==, -EROFS);
 	g_assert_cmpint(sftp_rename(fix.client, "a", "b", 0), ==, -EROFS);
 	fix.flag = 0;
 	fix.bavail = 1000;
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0), ==, -EPERM);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0, NULL), ==, -EPERM);
 	/* It exists after all. */
 	fix.attrs.flags = SFTP_ATTR_SIZE;
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0), ==, -EEXIST);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0, NULL), ==, -EEXIST);
 	fixture_close(&fix);
 }
 
@@ -1075,7 +1072,7 @@ static void test_causes_by_fsid(void)
 	fixture_open(&fix, answer_other_fs, all_extensions);
 	fix.bavail = 1000;
 	g_assert_cmpint(sftp_rename(fix.client, "a/x", "b/x", 0), ==, -EXDEV);
-	g_assert_cmpint(sftp_link(fix.client, "a/x", "b/x"), ==, -EXDEV);
+	g_assert_cmpint(sftp_link(fix.client, "a/x", "b/x", NULL), ==, -EXDEV);
 	fixture_close(&fix);
 }
 

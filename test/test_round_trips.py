@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What each call costs in round trips to the server, exactly: counted on the wire, without a clock
+(lib/trips.py)."""
+
+import os
+
+import pytest
+
+from lib import trips
+
+pytestmark = [pytest.mark.needs("fuse"), pytest.mark.ours]
+
+# What a folder's size and times are, now that a name in it has changed, is asked for when it is of interest.
+CHANGED = "LSTAT"
+
+
+@pytest.fixture
+def here(rogue, mount, server_dir):
+    """A mounted folder whose names are known: it has just been listed."""
+    (server_dir / "file").write_bytes(b"content")
+    (server_dir / "other").write_bytes(b"other content")
+    (server_dir / "link").symlink_to("file")
+    (server_dir / "folder").mkdir()
+    m = mount(over=rogue)
+    assert sorted(os.listdir(m.path)) == ["file", "folder", "link", "other"]
+    rogue.wait("CLOSE")
+    return m.path
+
+
+# ---- the counter itself ----------------------------------------------------------------------------
+
+@pytest.mark.core
+def test_a_trip_too_many_is_noticed(rogue, here):
+    with pytest.raises(AssertionError, match="outside of the round trips: READLINK"):
+        with trips.of(rogue):
+            os.readlink(here / "link")
+
+
+@pytest.mark.core
+def test_one_after_the_other_is_noticed(rogue, here, monkeypatch):
+    monkeypatch.setattr(trips, "DEADLINE", 0.2)
+    with pytest.raises(AssertionError, match="did not come before .* sent: READLINK"):
+        with trips.of(rogue, ["STAT", "READLINK"]):
+            os.readlink(here / "link")
+
+
+@pytest.mark.core
+def test_what_never_comes_is_noticed(rogue, here, monkeypatch):
+    monkeypatch.setattr(trips, "DEADLINE", 0.2)
+    with pytest.raises(AssertionError, match="did not come: CLOSE"):
+        with trips.of(rogue, unwaited=["CLOSE"]):
+            pass
+
+
+# ---- what is known of a listed folder --------------------------------------------------------------
+
+@pytest.mark.core
+def test_listing(rogue, here):
+    """OPENDIR, then READDIRs in flight together until one says that it was the last."""
+    with trips.of(rogue, ["OPENDIR"], ["READDIR", "READDIR"], unwaited=["CLOSE"], spare=["READDIR"]):
+        assert os.listdir(here / "folder") == []
+
+
+def test_listing_again(rogue, here):
+    with trips.of(rogue):
+        assert sorted(os.listdir(here)) == ["file", "folder", "link", "other"]
+
+
+def test_stat(rogue, here):
+    with trips.of(rogue):
+        assert os.stat(here / "file").st_size == 7
+        assert os.lstat(here / "link").st_size == 4
+
+
+def test_a_missing_name(rogue, here):
+    with trips.of(rogue):
+        assert not os.path.lexists(here / "missing")
+
+
+def test_readlink(rogue, here):
+    with trips.of(rogue, ["READLINK"]):
+        assert os.readlink(here / "link") == "file"
+    with trips.of(rogue):
+        assert os.readlink(here / "link") == "file"
+
+
+# ---- contents --------------------------------------------------------------------------------------
+
+@pytest.mark.core
+def test_reading_a_small_file(rogue, here):
+    with trips.of(rogue, ["OPEN", "LSTAT"], ["READ"], unwaited=["CLOSE"]):
+        assert (here / "file").read_bytes() == b"content"
+
+
+@pytest.mark.core
+def test_writing_a_new_file(rogue, here):
+    with trips.of(rogue, ["OPEN", "LSTAT"], ["WRITE"], unwaited=["CLOSE"]):
+        (here / "new").write_bytes(b"content")
+    with trips.of(rogue, ["LSTAT"]):
+        assert os.stat(here / "new").st_size == 7
+
+
+def test_writing_over_a_file(rogue, here):
+    with trips.of(rogue, ["OPEN", "LSTAT"], ["WRITE"], unwaited=["CLOSE"]):
+        (here / "file").write_bytes(b"new")
+
+
+# ---- names -----------------------------------------------------------------------------------------
+
+@pytest.mark.core
+def test_create(rogue, here):
+    with trips.of(rogue, ["OPEN", "LSTAT"], unwaited=["CLOSE"]):
+        os.close(os.open(here / "new", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    with trips.of(rogue):
+        assert os.stat(here / "new").st_size == 0
+
+
+@pytest.mark.core
+def test_mknod(rogue, here):
+    with trips.of(rogue, ["OPEN", "LSTAT"], unwaited=["CLOSE"]):
+        os.mknod(here / "new", 0o640)
+    with trips.of(rogue):
+        assert os.stat(here / "new").st_mode == 0o100640
+
+
+@pytest.mark.core
+def test_mkdir(rogue, here):
+    with trips.of(rogue, ["MKDIR", "LSTAT"]):
+        os.mkdir(here / "new", 0o700)
+    with trips.of(rogue):
+        assert os.stat(here / "new").st_mode == 0o40700
+
+
+@pytest.mark.core
+def test_symlink(rogue, here):
+    with trips.of(rogue, ["SYMLINK", "LSTAT"]):
+        os.symlink("file", here / "new")
+    with trips.of(rogue):
+        assert os.lstat(here / "new").st_size == 4
+
+
+@pytest.mark.core
+def test_link(rogue, here):
+    with trips.of(rogue, ["hardlink@openssh.com", "LSTAT"]):
+        os.link(here / "file", here / "new")
+    with trips.of(rogue):
+        assert os.stat(here / "new").st_size == 7
+
+
+@pytest.mark.core
+def test_unlink(rogue, here):
+    with trips.of(rogue, ["REMOVE"]):
+        os.unlink(here / "file")
+
+
+@pytest.mark.core
+def test_rmdir(rogue, here):
+    with trips.of(rogue, ["RMDIR"]):
+        os.rmdir(here / "folder")
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("name", ["new", "other"])
+def test_rename(rogue, here, name):
+    with trips.of(rogue, ["posix-rename@openssh.com"]):
+        os.rename(here / "file", here / name)
+
+
+# ---- attributes ------------------------------------------------------------------------------------
+
+@pytest.mark.core
+def test_chmod(rogue, here):
+    with trips.of(rogue, ["SETSTAT", "LSTAT"]):
+        os.chmod(here / "file", 0o600)
+    with trips.of(rogue):
+        assert os.stat(here / "file").st_mode == 0o100600
+
+
+@pytest.mark.needs("root")
+def test_chown(rogue, here):
+    with trips.of(rogue, ["SETSTAT", "LSTAT"]):
+        os.chown(here / "file", 5, 6)
+    with trips.of(rogue):
+        assert (os.stat(here / "file").st_uid, os.stat(here / "file").st_gid) == (5, 6)
+
+
+@pytest.mark.core
+def test_both_times(rogue, here):
+    with trips.of(rogue, ["SETSTAT", "LSTAT"]):
+        os.utime(here / "file", (1_000_000_000, 1_100_000_000))
+    with trips.of(rogue):
+        assert os.stat(here / "file").st_mtime == 1_100_000_000
+    with trips.of(rogue, ["SETSTAT", "LSTAT"]):
+        os.utime(here / "file")
+
+
+def test_times_of_a_symlink(rogue, here):
+    with trips.of(rogue, ["lsetstat@openssh.com", "LSTAT"]):
+        os.utime(here / "link", (1_000_000_000, 1_100_000_000), follow_symlinks=False)
+    with trips.of(rogue):
+        assert os.lstat(here / "link").st_mtime == 1_100_000_000
+
+
+@pytest.mark.core
+def test_truncate(rogue, here):
+    with trips.of(rogue, ["SETSTAT", "LSTAT"]):
+        os.truncate(here / "file", 3)
+    with trips.of(rogue):
+        assert os.stat(here / "file").st_size == 3
+
+
+def test_truncate_an_open_file(rogue, here):
+    with open(here / "file", "r+b", buffering=0) as file:
+        with trips.of(rogue, ["FSETSTAT", "LSTAT"]):
+            os.truncate(file.fileno(), 3)
+        with trips.of(rogue):
+            assert os.fstat(file.fileno()).st_size == 3
+
+
+def test_truncate_an_open_file_without_a_name(rogue, here):
+    with open(here / "file", "r+b", buffering=0) as file:
+        os.unlink(here / "file")
+        with trips.of(rogue, ["FSETSTAT", "FSTAT"]):
+            os.truncate(file.fileno(), 3)
