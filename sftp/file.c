@@ -67,6 +67,12 @@ bool sftp_file_shares_connection(const struct sftp_file *file, const struct sftp
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
+static void note_size(struct sftp_file *file, const struct sftp_attrs *attrs)
+{
+	if (attrs->flags & SFTP_ATTR_SIZE)
+		file->size = attrs->size;
+}
+
 static void put_open(struct wire_buf *body, const struct sftp_client *client, const char *path,
                      uint32_t flags, uint32_t mode)
 {
@@ -120,9 +126,12 @@ int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint
 		return error;
 	after_ask_path(after, conn, path, &after_call);
 	error = finish_open(client, conn, open_call, path, flags, ret_file);
-	if (!error)
-		after_take(after, client, after_call, flags & SFTP_OPEN_TRUNC ? &emptied : NULL);
-	return error;
+	if (error)
+		return error;
+	after_take(after, client, after_call, flags & SFTP_OPEN_TRUNC ? &emptied : NULL);
+	if (after && !after->error)
+		note_size(*ret_file, &after->attrs);
+	return 0;
 }
 
 /* ---- asking ----------------------------------------------------------------------------------- */
@@ -132,7 +141,11 @@ int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs)
 	AUTO_CALL call = NULL;
 	int error = call_start(file->conn, SFTP_FSTAT, &file->handle, &call);
 
-	return error ? error : client_get_attrs(file->client, call, SFTP_OP_FSTAT, ret_attrs);
+	if (!error)
+		error = client_get_attrs(file->client, call, SFTP_OP_FSTAT, ret_attrs);
+	if (!error)
+		note_size(file, ret_attrs);
+	return error;
 }
 
 /* Space left where the file is. */
@@ -210,6 +223,7 @@ int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs, const 
 	if (error)
 		return diagnose_resize(file, call, error, attrs);
 	after_take(after, file->client, after_call, &remote);
+	note_size(file, attrs);
 	return 0;
 }
 

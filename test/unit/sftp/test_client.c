@@ -283,6 +283,31 @@ static void test_read_many_pieces(void)
 	fixture_close(&fix);
 }
 
+/* Up to the end as it was when the file was opened, and beyond it: grown and shrunk, too. */
+static void test_read_likely_end(void)
+{
+	g_autofree uint8_t *content = new_content(1000);
+	static const size_t sizes[] = {700, 400, 1000, 1};
+	struct sftp_after after = {0};
+	struct sftp_file *file;
+	struct fixture fix;
+
+	fixture_open(&fix, answer_file, NULL);
+	fix.content = content;
+	fix.attrs = (struct sftp_attrs){.flags = SFTP_ATTR_SIZE, .size = 700};
+	g_assert_cmpint(sftp_open(fix.client, "f", SFTP_OPEN_READ, 0, &file, &after), ==, 0);
+	for (unsigned int i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		fix.content_size = sizes[i];
+		check_read(&fix, file, 4096, 0);
+		check_read(&fix, file, 701, 0);
+		check_read(&fix, file, 700, 0);
+		check_read(&fix, file, 10, 699);
+		check_read(&fix, file, 10, 700);
+	}
+	sftp_file_unref(file);
+	fixture_close(&fix);
+}
+
 /* The first READ gets 10 bytes, then there is nothing, without anybody saying so. */
 static bool answer_nothing(struct fixture *fix, int fd, struct peer_message *message)
 {
@@ -729,6 +754,131 @@ static void test_idmap_user_fails(void)
 	fixture_close(&fix);
 }
 
+/* ---- what came of a change -------------------------------------------------------------------- */
+
+/* All that changes something succeeds, once what is asked behind it has come: they share a round trip. */
+static bool answer_changes(struct fixture *fix, int fd, struct peer_message *message)
+{
+	struct peer_message after;
+
+	switch (message->type) {
+	case SFTP_MKDIR:
+	case SFTP_SYMLINK:
+	case SFTP_SETSTAT:
+	case SFTP_FSETSTAT:
+	case SFTP_EXTENDED:
+		break;
+	default:
+		return answer_file(fix, fd, message);
+	}
+	g_string_append_printf(fix->log, "%u ", message->type);
+	if (!peer_receive(fd, &after))
+		return false;
+	answer_file(fix, fd, &after);
+	peer_message_clear(&after);
+	return peer_send_status(fd, message->id, SFTP_OK, "");
+}
+
+static void test_after_each(void)
+{
+	struct sftp_attrs mode = {.flags = SFTP_ATTR_PERMISSIONS, .permissions = 0640};
+	struct sftp_after after = {0}, follow = {.follow = true};
+	struct sftp_file *file;
+	struct fixture fix;
+
+	fixture_open(&fix, answer_changes, all_extensions);
+	fix.attrs = (struct sftp_attrs){.flags = SFTP_ATTR_SIZE | SFTP_ATTR_PERMISSIONS,
+	                                .size = 5,
+	                                .permissions = S_IFREG | 0640};
+	file = open_file(&fix);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0, &after), ==, 0);
+	g_assert_cmpint(after.error, ==, 0);
+	g_assert_cmpuint(after.attrs.size, ==, 5);
+	g_assert_cmpint(sftp_symlink(fix.client, "t", "s", &follow), ==, 0);
+	g_assert_cmpint(sftp_link(fix.client, "f", "l", &after), ==, 0);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &mode, &follow), ==, 0);
+	g_assert_cmpint(sftp_lsetstat(fix.client, "f", &mode, &after), ==, 0);
+	g_assert_cmpint(sftp_fsetstat(file, &mode, "f", &after), ==, 0);
+	g_assert_cmpint(sftp_fsetstat(file, &mode, NULL, &follow), ==, 0);
+	g_assert_cmpint(after.error, ==, 0);
+	g_assert_cmpint(follow.error, ==, 0);
+	sftp_file_unref(file);
+	check_log(&fix, "14 LSTAT\n20 STAT\n200 LSTAT\n9 STAT\n200 LSTAT\n10 LSTAT\n10 FSTAT\n");
+}
+
+/* What is found is `found` when `set` has just been set. */
+static void check_after(const struct sftp_attrs *set, const struct sftp_attrs *found, int expected)
+{
+	struct sftp_after after = {0};
+	struct fixture fix;
+
+	fixture_open(&fix, answer_changes, NULL);
+	fix.attrs = *found;
+	g_assert_cmpint(sftp_setstat(fix.client, "f", set, &after), ==, 0);
+	g_assert_cmpint(after.error, ==, expected);
+	fixture_close(&fix);
+}
+
+static void test_after_contradictions(void)
+{
+	const struct sftp_attrs set = {
+		.flags =
+			SFTP_ATTR_SIZE | SFTP_ATTR_UIDGID | SFTP_ATTR_PERMISSIONS | SFTP_ATTR_TIMES,
+		.size = 1,
+		.uid = 2,
+		.gid = 3,
+		.permissions = 0640,
+		.atime = 5,
+		.mtime = 6,
+	};
+	struct sftp_attrs found = set;
+
+	check_after(&set, &(struct sftp_attrs){0}, -EAGAIN);
+	check_after(&set, &found, 0);
+	/* What is not told contradicts nothing, nor does a type. */
+	found.permissions |= S_IFREG;
+	check_after(&set, &found, 0);
+	found.flags = SFTP_ATTR_SIZE;
+	found.mtime = 7;
+	check_after(&set, &found, 0);
+	found.flags = set.flags;
+	check_after(&set, &found, -EAGAIN);
+	found = set;
+	found.size++;
+	check_after(&set, &found, -EAGAIN);
+	found = set;
+	found.gid++;
+	check_after(&set, &found, -EAGAIN);
+	found = set;
+	found.permissions = S_IFREG | 0644;
+	check_after(&set, &found, -EAGAIN);
+	found = set;
+	found.atime++;
+	check_after(&set, &found, -EAGAIN);
+}
+
+static void test_after_truncating(void)
+{
+	const uint32_t flags = SFTP_OPEN_WRITE | SFTP_OPEN_TRUNC;
+	struct sftp_after after = {0};
+	struct sftp_file *file;
+	struct fixture fix;
+
+	fixture_open(&fix, answer_file, NULL);
+	fix.attrs = (struct sftp_attrs){.flags = SFTP_ATTR_SIZE, .size = 1};
+	g_assert_cmpint(sftp_open(fix.client, "f", flags, 0, &file, &after), ==, 0);
+	g_assert_cmpint(after.error, ==, -EAGAIN);
+	sftp_file_unref(file);
+	g_assert_cmpint(sftp_open(fix.client, "f", SFTP_OPEN_WRITE, 0, &file, &after), ==, 0);
+	g_assert_cmpint(after.error, ==, 0);
+	sftp_file_unref(file);
+	fix.attrs.size = 0;
+	g_assert_cmpint(sftp_open(fix.client, "f", flags, 0, &file, &after), ==, 0);
+	g_assert_cmpint(after.error, ==, 0);
+	sftp_file_unref(file);
+	fixture_close(&fix);
+}
+
 /* ---- names ------------------------------------------------------------------------------------ */
 
 static bool answer_names(struct fixture *fix, int fd, struct peer_message *message)
@@ -1081,6 +1231,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/client/read/plain", test_read);
 	g_test_add_func("/client/read/many-pieces", test_read_many_pieces);
+	g_test_add_func("/client/read/likely-end", test_read_likely_end);
 	g_test_add_func("/client/read/nothing", test_read_nothing);
 	g_test_add_func("/client/read/failure", test_read_failure);
 	g_test_add_func("/client/cancel/open", test_cancel_open);
@@ -1097,6 +1248,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/long-path", test_long_path);
 	g_test_add_func("/client/idmap-user", test_idmap_user);
 	g_test_add_func("/client/idmap-user-fails", test_idmap_user_fails);
+	g_test_add_func("/client/after/each", test_after_each);
+	g_test_add_func("/client/after/contradictions", test_after_contradictions);
+	g_test_add_func("/client/after/truncating", test_after_truncating);
 	g_test_add_func("/client/symlink-order", test_symlink_order);
 	g_test_add_func("/client/old-server", test_old_server);
 	g_test_add_func("/client/without-extensions", test_without_extensions);
