@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What each call costs in round trips to the server, exactly: counted on the wire, without a clock
-(lib/trips.py)."""
+(lib/trips.py). Everything counts, also what the kernel looks up by itself."""
 
+import errno
 import os
 
 import pytest
 
 from lib import trips
+from lib.rogue import NO_SUCH_FILE, status
 
 pytestmark = [pytest.mark.needs("fuse"), pytest.mark.ours]
-
-# What a folder's size and times are, now that a name in it has changed, is asked for when it is of interest.
-CHANGED = "LSTAT"
-
 
 @pytest.fixture
 def here(rogue, mount, server_dir):
@@ -39,7 +37,7 @@ def test_a_trip_too_many_is_noticed(rogue, here):
 @pytest.mark.core
 def test_one_after_the_other_is_noticed(rogue, here, monkeypatch):
     monkeypatch.setattr(trips, "DEADLINE", 0.2)
-    with pytest.raises(AssertionError, match="did not come before .* sent: READLINK"):
+    with pytest.raises(AssertionError, match="did not come before .* sent: STAT"):
         with trips.of(rogue, ["STAT", "READLINK"]):
             os.readlink(here / "link")
 
@@ -88,7 +86,7 @@ def test_readlink(rogue, here):
 
 @pytest.mark.core
 def test_reading_a_small_file(rogue, here):
-    with trips.of(rogue, ["OPEN", "LSTAT"], ["READ"], unwaited=["CLOSE"]):
+    with trips.of(rogue, ["OPEN", "LSTAT"], ["READ", "READ"], unwaited=["CLOSE"]):
         assert (here / "file").read_bytes() == b"content"
 
 
@@ -222,3 +220,111 @@ def test_truncate_an_open_file_without_a_name(rogue, here):
         os.unlink(here / "file")
         with trips.of(rogue, ["FSETSTAT", "FSTAT"]):
             os.truncate(file.fileno(), 3)
+
+
+# ---- without a cache -------------------------------------------------------------------------------
+
+def test_without_a_cache(rogue, mount, server_dir):
+    """The kernel looks each name up, and nothing else is added."""
+    (server_dir / "file").write_bytes(b"content")
+    m = mount("-o", "dir_cache=no,entry_timeout=0,attr_timeout=0", over=rogue)
+    with trips.of(rogue, ["LSTAT"], ["MKDIR", "LSTAT"]):
+        os.mkdir(m.path / "new")
+    with trips.of(rogue, ["LSTAT"], ["SETSTAT", "LSTAT"]):
+        os.chmod(m.path / "file", 0o600)
+    with trips.of(rogue, ["LSTAT"], ["REMOVE"]):
+        os.unlink(m.path / "file")
+
+
+# ---- servers that work on requests in another order than they came --------------------------------
+
+def swap(rogue, kind):
+    """From now on a request of this kind is worked on behind the LSTAT that comes after it."""
+    waiting = []
+
+    def overtaken(request):
+        waiting.append(request)
+        return []
+
+    def overtaking(request):
+        if not waiting:
+            return None
+        answer, late = request.honest(), waiting.pop()
+        return [answer, late.honest().encode(late.number)]
+    rogue.on(kind, overtaken)
+    rogue.on("LSTAT", overtaking)
+
+
+def create(path):
+    os.close(os.open(path / "new", os.O_CREAT | os.O_WRONLY, 0o640))
+    return os.stat(path / "new").st_mode == 0o100640
+
+
+def empty(path):
+    fd = os.open(path / "file", os.O_TRUNC | os.O_WRONLY)
+    try:
+        return os.fstat(fd).st_size == 0
+    finally:
+        os.close(fd)
+
+
+def then(call, question):
+    """A function of the folder: does something in it, and tells whether that can be seen."""
+    return lambda path: call(path) or question(path)
+
+
+CALLS = {
+    "mkdir": ("MKDIR", then(lambda path: os.mkdir(path / "new", 0o700),
+                            lambda path: os.stat(path / "new").st_mode == 0o40700)),
+    "mknod": ("OPEN", then(lambda path: os.mknod(path / "new", 0o600),
+                           lambda path: os.stat(path / "new").st_mode == 0o100600)),
+    "create": ("OPEN", create),
+    "symlink": ("SYMLINK", then(lambda path: os.symlink("file", path / "new"),
+                                lambda path: os.lstat(path / "new").st_size == 4)),
+    "link": ("hardlink@openssh.com", then(lambda path: os.link(path / "file", path / "new"),
+                                          lambda path: os.stat(path / "new").st_size == 7)),
+    "empty": ("OPEN", empty),
+    "truncate": ("SETSTAT", then(lambda path: os.truncate(path / "file", 3),
+                                 lambda path: os.stat(path / "file").st_size == 3)),
+    "chmod": ("SETSTAT", then(lambda path: os.chmod(path / "file", 0o4711),
+                              lambda path: os.stat(path / "file").st_mode == 0o104711)),
+    "utime": ("SETSTAT", then(lambda path: os.utime(path / "file", (1e9, 1.1e9)),
+                              lambda path: os.stat(path / "file").st_mtime == 1.1e9)),
+}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("name", CALLS)
+def test_an_answer_that_overtakes(rogue, here, name):
+    """What was told is of before: it is not believed, and asked for again, once."""
+    kind, call = CALLS[name]
+    swap(rogue, kind)
+    rogue.forget()
+    assert call(here)
+    assert rogue.count(kind) == 1 and rogue.count("LSTAT") == 2
+
+
+@pytest.mark.parametrize("name", ["mkdir", "mknod", "create", "symlink", "link"])
+def test_a_name_that_never_appears(rogue, here, name):
+    """The server says that it was made, and again and again that it is missing."""
+    kind, call = CALLS[name]
+    rogue.on("LSTAT", lambda request: status(NO_SUCH_FILE))
+    rogue.forget()
+    with pytest.raises(OSError) as caught:
+        call(here)
+    assert caught.value.errno == errno.ENOENT
+    assert rogue.count(kind) == 1 and rogue.count("LSTAT") == 2
+    if kind == "OPEN":
+        rogue.wait("CLOSE")
+
+
+def test_a_server_that_sets_something_else(rogue, here, server_dir):
+    """It is asked once more, and then believed."""
+    def rounded(request):
+        request.honest()
+        os.utime(server_dir / "file", (1_000_000_000, 1_000_000_000))
+    rogue.on("SETSTAT", rounded)
+    rogue.forget()
+    os.utime(here / "file", (1_000_000_001, 1_000_000_001))
+    assert os.stat(here / "file").st_mtime == 1_000_000_000
+    assert rogue.counts() == {"SETSTAT": 1, "LSTAT": 2}
