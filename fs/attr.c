@@ -17,13 +17,6 @@
 
 #include "request.h"
 
-int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs)
-{
-	if (fs->settings.follow_symlinks)
-		return sftp_stat(fs->client, path, ret_attrs);
-	return sftp_lstat(fs->client, path, ret_attrs);
-}
-
 /* ---- asking ----------------------------------------------------------------------------------- */
 
 /* By any open handle: for files without a path. */
@@ -60,7 +53,7 @@ int attr_fetch_node(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticke
 			*ret_ticket = (struct cache_ticket){0};
 			return fetch_by_handle(fs, node, ret_attrs);
 		}
-		error = attr_fetch(fs, path, ret_attrs);
+		error = place_fetch(fs, path, ret_attrs);
 		if ((error && error != -ENOENT) || is_still_at(fs, node, path))
 			return error;
 	}
@@ -147,7 +140,7 @@ int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t
 
 	if (error)
 		return error;
-	if (!lookup_place(fs, node, &dir, &name))
+	if (!place_of_node(fs, node, &dir, &name))
 		return get_by_handle(fs, node, ret_attr, ret_left_ns);
 	if (get_cached(fs, node, dir, name, ret_attr, ret_left_ns))
 		return 0;
@@ -165,7 +158,7 @@ static void end(struct request *request, uint64_t node, int error, const struct 
 
 	if (!error) {
 		convert_cache_to_stat(fs, attr, node_ino(fs->nodes, node), &stat);
-		timeout = lookup_timeout(fs, fs->settings.attr_timeout, left_ns);
+		timeout = convert_timeout(fs, fs->settings.attr_timeout, left_ns);
 	}
 	request_end_attr(request, error, &stat, timeout);
 }
@@ -225,7 +218,7 @@ static int set_attrs(struct fs *fs, uint64_t node, const struct sftp_attrs *attr
 			return set_by_handle(fs, node, attrs, &answer->found);
 		}
 		error = set_by_path(fs, node, path, attrs, &answer->found);
-		if (!lookup_node_was_moved(fs, error, node, path))
+		if (!place_node_was_moved(fs, error, node, path))
 			return error;
 	}
 }
@@ -326,7 +319,7 @@ static int setattr_work(struct fs *fs, uint64_t node, const struct stat *stat, i
 	struct answer answer = {.found.follow = fs->settings.follow_symlinks};
 	g_autofree char *name = NULL;
 	uint64_t dir;
-	bool has_name = lookup_place(fs, node, &dir, &name);
+	bool has_name = place_of_node(fs, node, &dir, &name);
 	int error = handle_drain_node(fs->handles, node);
 
 	if (error)

@@ -27,7 +27,7 @@ static int call_name(struct fs *fs, uint64_t dir, const char *name, create_fn ca
 		if (!path)
 			return -ENOENT;
 		error = call(fs, path, data, after);
-		if (!lookup_was_moved(fs, error, dir, name, path))
+		if (!place_name_was_moved(fs, error, dir, name, path))
 			return error;
 	}
 }
@@ -35,7 +35,7 @@ static int call_name(struct fs *fs, uint64_t dir, const char *name, create_fn ca
 /* The answer that came with the name was older than the name, or about a path that it no longer has. */
 static int ask_again(struct fs *fs, const char *path, void *data, struct sftp_after *after)
 {
-	int error = attr_fetch(fs, path, &after->attrs);
+	int error = place_fetch(fs, path, &after->attrs);
 
 	/* A dangling symlink was made, with follow_symlinks on: there is but the link to show. */
 	if (error == -ENOENT && fs->settings.follow_symlinks)

@@ -100,7 +100,7 @@ static void note_surprise(struct fs *fs, uint64_t node)
 	g_autofree char *name = NULL;
 	uint64_t dir;
 
-	if (lookup_place(fs, node, &dir, &name))
+	if (place_of_node(fs, node, &dir, &name))
 		cache_on_surprise(fs->cache, dir, name, node);
 }
 
@@ -114,7 +114,7 @@ static int list_server(struct fs *fs, uint64_t dir, struct listing **ret_listing
 		if (!path)
 			return -ENOENT;
 		error = list_once(fs, dir, path, ret_listing);
-		if (lookup_node_was_moved(fs, error, dir, path))
+		if (place_node_was_moved(fs, error, dir, path))
 			continue;
 		if (!error)
 			cache_put_listing(fs->cache, ticket, dir, *ret_listing);

@@ -72,7 +72,7 @@ static int call_remove(struct fs *fs, uint64_t dir, const char *name, remove_fn 
 		if (!path)
 			return -ENOENT;
 		error = remove(fs->client, path);
-		if (!lookup_was_moved(fs, error, dir, name, path))
+		if (!place_name_was_moved(fs, error, dir, name, path))
 			return error;
 	}
 }
@@ -121,8 +121,8 @@ static int call_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t n
 		if (!from || !to)
 			return -ENOENT;
 		error = sftp_rename(fs->client, from, to, flags);
-		if (!lookup_was_moved(fs, error, dir, name, from) &&
-		    !lookup_was_moved(fs, error, new_dir, new_name, to))
+		if (!place_name_was_moved(fs, error, dir, name, from) &&
+		    !place_name_was_moved(fs, error, new_dir, new_name, to))
 			return error;
 	}
 }
@@ -167,7 +167,7 @@ static int make_link(struct fs *fs, const char *to, void *data, struct sftp_afte
 		if (!from)
 			return -ENOENT;
 		error = sftp_link(fs->client, from, to, after);
-		if (!lookup_node_was_moved(fs, error, node, from))
+		if (!place_node_was_moved(fs, error, node, from))
 			return error;
 	}
 }

@@ -81,7 +81,7 @@ static int open_node(struct fs *fs, uint64_t node, int flags, struct cache_ticke
 		if (!path)
 			return -ESTALE;
 		error = open_path(fs, path, flags, 0, ret_file, after);
-		if (!lookup_node_was_moved(fs, error, node, path))
+		if (!place_node_was_moved(fs, error, node, path))
 			return error;
 	}
 }
@@ -145,7 +145,7 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 
 	if (error)
 		return error;
-	if (!lookup_place(fs, node, &dir, &name))
+	if (!place_of_node(fs, node, &dir, &name))
 		return -ESTALE;
 	if (fi->flags & O_TRUNC)
 		cache_on_change(fs->cache, CACHE_BEGINS, dir, name);

@@ -72,6 +72,27 @@ void convert_cache_to_stat(const struct fs *fs, const struct cache_attr *attr, u
                            struct stat *ret_stat);
 
 /*
+ * convert.c: how long the kernel may trust an answer, in seconds: the user's setting (negative: none),
+ * but not longer than the cache would, if there is one.
+ */
+double convert_timeout(const struct fs *fs, double setting, uint64_t left_ns);
+
+/*
+ * place.c: true when `error` is -ENOENT only because `path` is no longer the path of the name (of the
+ * node): a folder above was renamed while the server was asked. Then ask again.
+ */
+bool place_name_was_moved(struct fs *fs, int error, uint64_t dir, const char *name,
+                          const char *path);
+bool place_node_was_moved(struct fs *fs, int error, uint64_t node, const char *path);
+/*
+ * place.c: where the cache keeps what is known of a node: (folder, name); (0, "") for the root.
+ * False: the node is unlinked or unknown. The caller frees *ret_name.
+ */
+bool place_of_node(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name);
+/* place.c: LSTAT, or STAT with follow_symlinks. */
+int place_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
+
+/*
  * lookup.c: the kernel is told of a name whose attributes are known. Enters the node, puts the name
  * into the cache and fills *ret_entry with the remaining times to live. `ticket` was taken before the
  * server was asked. -ESTALE: the folder has vanished meanwhile.
@@ -87,30 +108,12 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
  */
 uint64_t lookup_choose_id(struct fs *fs, uint64_t dir, const char *name);
 /*
- * lookup.c: true when `error` is -ENOENT only because `path` is no longer the path of the name (of the
- * node): a folder above was renamed while the server was asked. Then ask again.
- */
-bool lookup_was_moved(struct fs *fs, int error, uint64_t dir, const char *name, const char *path);
-bool lookup_node_was_moved(struct fs *fs, int error, uint64_t node, const char *path);
-/*
- * lookup.c: where the cache keeps what is known of a node: (folder, name); (0, "") for the root.
- * False: the node is unlinked or unknown. The caller frees *ret_name.
- */
-bool lookup_place(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name);
-/*
- * lookup.c: how long the kernel may trust an answer, in seconds: the user's setting (negative: none),
- * but not longer than the cache would, if there is one.
- */
-double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns);
-/*
  * attr.c: attributes of a node: from the cache, by path, or by an open handle (always if the node
  * is unlinked or has writes on their way, which are waited for).
  */
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns);
-/* attr.c: LSTAT, or STAT with follow_symlinks. */
-int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
 /*
- * attr.c: the same of a node, whatever the cache knows: by its path, or when it has none by an open handle.
+ * attr.c: attributes of a node, whatever the cache knows: by its path, or when it has none by an open handle.
  * *ret_ticket was taken before the server was asked; it is void when a handle was.
  */
 int attr_fetch_node(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,

@@ -98,7 +98,7 @@ static int ask_server(struct fs *fs, uint64_t node, uint64_t dir, const char *na
 		if (!path)
 			return -ESTALE;
 		error = sftp_readlink(fs->client, path, ret_target);
-		if (lookup_node_was_moved(fs, error, node, path))
+		if (place_node_was_moved(fs, error, node, path))
 			continue;
 		if (!error)
 			cache_put_link(fs->cache, ticket, dir, name, *ret_target);
@@ -115,7 +115,7 @@ static int read_raw(struct fs *fs, uint64_t node, char **ret_target)
 	uint64_t dir;
 
 	/* Replaced a moment ago: the kernel looks the name up again and comes with the new node. */
-	if (!lookup_place(fs, node, &dir, &name))
+	if (!place_of_node(fs, node, &dir, &name))
 		return -ESTALE;
 	*ret_target = cache_get_link(fs->cache, dir, name);
 	if (*ret_target)

@@ -144,7 +144,7 @@ static int truncate_by_path(struct fs *fs, uint64_t node, uint64_t size,
 		if (!path)
 			return -ESTALE;
 		error = truncate_path(fs, path, size, after);
-		if (!lookup_node_was_moved(fs, error, node, path))
+		if (!place_node_was_moved(fs, error, node, path))
 			return error;
 	}
 }

@@ -4,10 +4,12 @@
 
 import errno
 import os
+import queue
+from concurrent import futures
 
 import pytest
 
-from lib import trips
+from lib import processes, trips
 from lib.rogue import NO_SUCH_FILE, status
 
 pytestmark = [pytest.mark.needs("fuse"), pytest.mark.ours]
@@ -328,3 +330,26 @@ def test_a_server_that_sets_something_else(rogue, here, server_dir):
     os.utime(here / "file", (1_000_000_001, 1_000_000_001))
     assert os.stat(here / "file").st_mtime == 1_000_000_000
     assert rogue.counts() == {"SETSTAT": 1, "LSTAT": 2}
+
+
+# ---- paths that are no longer true -----------------------------------------------------------------
+
+@pytest.mark.core
+def test_the_folder_above_is_renamed_meanwhile(rogue, here):
+    """What came of the name is asked for by its new path."""
+    asked = queue.Queue()
+
+    def hold(request):
+        if not request.about["path"].endswith("folder/new"):
+            return None
+        asked.put(request)
+        return []
+    rogue.on("LSTAT", hold)
+    with futures.ThreadPoolExecutor() as threads:
+        made = threads.submit(os.mkdir, here / "folder" / "new")
+        request = asked.get(timeout=20 * processes.SLOWNESS)
+        os.rename(here / "folder", here / "moved")
+        request.session.send([request.honest().encode(request.number)])
+        made.result(20 * processes.SLOWNESS)
+    assert (here / "moved" / "new").is_dir()
+    assert rogue.count("MKDIR") == 1
