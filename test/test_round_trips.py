@@ -45,6 +45,14 @@ def test_one_after_the_other_is_noticed(rogue, here, monkeypatch):
 
 
 @pytest.mark.core
+def test_waiting_for_what_nobody_waits_for_is_noticed(rogue, here, monkeypatch):
+    monkeypatch.setattr(trips, "DEADLINE", 0.2)
+    with pytest.raises(AssertionError, match="one of these was waited for: READLINK"):
+        with trips.of(rogue, spare=["READLINK"]):
+            os.readlink(here / "link")
+
+
+@pytest.mark.core
 def test_what_never_comes_is_noticed(rogue, here, monkeypatch):
     monkeypatch.setattr(trips, "DEADLINE", 0.2)
     with pytest.raises(AssertionError, match="did not come: CLOSE"):

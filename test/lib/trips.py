@@ -31,8 +31,10 @@ class Script:
         self._spare = frozenset(spare)
         self._held = []  # pairs of session and replies: of the batch
         self._late = []  # the same: of what nobody waits for
+        self._late_kinds = []
         self._extra = []
         self._over = False
+        self._given_up = False
         self._changed = threading.Condition()  # of all of these
 
     def keep(self, session, kind, replies):
@@ -47,6 +49,7 @@ class Script:
             if self._unwaited[kind] or kind in self._spare:
                 self._unwaited[kind] -= bool(self._unwaited[kind])
                 self._late.append((session, replies))
+                self._late_kinds.append(kind)
                 self._changed.notify_all()
                 return True
             self._extra.append(kind)
@@ -66,22 +69,34 @@ class Script:
         held.clear()
 
     def give_up(self):
-        """Lets everything go: what is still waiting for an answer must not wait for ever."""
+        """The deadline: what is still waiting for an answer must not wait for ever."""
+        with self._changed:
+            self._given_up = not self._over
+        self.end()
+
+    def end(self):
+        """Lets everything go."""
         with self._changed:
             self._over = True
             self._send(self._held)
             self._send(self._late)
+            self._changed.notify_all()
 
-    def finish(self, seconds):
+    def finish(self):
         """Waits for what nobody waited for, and tells what went otherwise than it was written."""
         with self._changed:
             if not self._missing and not self._extra:
-                self._changed.wait_for(lambda: self._over or self._unwaited.total() == 0, seconds)
+                self._changed.wait_for(lambda: self._over or self._unwaited.total() == 0)
+            self._over = True
+            missing = [kind for batch in self._missing for kind in batch.elements()]
+            unwaited = list(self._unwaited.elements())
             return [f"{what}: {', '.join(kinds)}" for what, kinds in (
                 ("came outside of the round trips", self._extra),
-                ("did not come before the reply to another was sent",
-                 [kind for batch in self._missing for kind in batch.elements()]),
-                ("did not come", list(self._unwaited.elements()))) if kinds]
+                ("did not come before the reply to another was sent", missing),
+                ("did not come", unwaited),
+                ("one of these was waited for",
+                 self._late_kinds if self._given_up and not missing and not unwaited else []),
+            ) if kinds]
 
 
 @contextlib.contextmanager
@@ -94,9 +109,9 @@ def of(server, *batches, unwaited=(), spare=()):
     server.follow(script)
     try:
         yield
-        problems = script.finish(seconds)
+        problems = script.finish()
     finally:
         server.follow(None)
         rescue.cancel()
-        script.give_up()
+        script.end()
     assert not problems, "; ".join(problems)
