@@ -174,6 +174,58 @@ def test_rename(rogue, here, name):
         os.rename(here / "file", here / name)
 
 
+# ---- a listing outlives our own changes ------------------------------------------------------------
+
+CHANGES = {
+    "create": (["OPEN", "LSTAT"], ["CLOSE"],
+               lambda path: os.close(os.open(path / "new", os.O_CREAT | os.O_EXCL | os.O_WRONLY))),
+    "mkdir": (["MKDIR", "LSTAT"], [], lambda path: os.mkdir(path / "new")),
+    "symlink": (["SYMLINK", "LSTAT"], [], lambda path: os.symlink("file", path / "new")),
+    "link": (["hardlink@openssh.com", "LSTAT"], [],
+             lambda path: os.link(path / "file", path / "new")),
+    "unlink": (["REMOVE"], [], lambda path: os.unlink(path / "other")),
+    "rmdir": (["RMDIR"], [], lambda path: os.rmdir(path / "folder")),
+    "rename": (["posix-rename@openssh.com"], [],
+               lambda path: os.rename(path / "other", path / "new")),
+    "replace": (["posix-rename@openssh.com"], [],
+                lambda path: os.rename(path / "other", path / "file")),
+}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_listed_stays_known(rogue, here, server_dir, name):
+    trip, unwaited, change = CHANGES[name]
+    with trips.of(rogue, trip, unwaited=unwaited):
+        change(here)
+    with trips.of(rogue):
+        assert not os.path.lexists(here / "missing")
+        for one in os.listdir(server_dir):
+            assert os.path.lexists(here / one)
+    with trips.of(rogue, ["MKDIR", "LSTAT"]):
+        os.mkdir(here / "another")
+
+
+def test_many_new_files_in_a_row(rogue, here):
+    for count in range(10):
+        with trips.of(rogue, ["OPEN", "LSTAT"], ["WRITE"], unwaited=["CLOSE"]):
+            (here / f"new{count}").write_bytes(b"content")
+    for count in range(10):
+        with trips.of(rogue, ["REMOVE"]):
+            os.unlink(here / f"new{count}")
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_listing_after_a_change(rogue, here, server_dir, name):
+    """The folder's own times may be asked for; the names are not."""
+    trip, unwaited, change = CHANGES[name]
+    with trips.of(rogue, trip, unwaited=unwaited):
+        change(here)
+    os.stat(here)
+    with trips.of(rogue):
+        assert sorted(os.listdir(here)) == sorted(os.listdir(server_dir))
+
+
 # ---- attributes ------------------------------------------------------------------------------------
 
 @pytest.mark.core
