@@ -37,26 +37,12 @@ static void *read_buffer(size_t size)
 	return buffer->data;
 }
 
-/* As the cache knows it, which no write of ours is younger than. */
-static uint64_t known_size(struct fs *fs, uint64_t node)
-{
-	g_autofree char *name = NULL;
-	struct cache_name known;
-	uint64_t dir;
-
-	if (!lookup_place(fs, node, &dir, &name) ||
-	    cache_get_name(fs->cache, dir, name, &known) != CACHE_PRESENT || !known.has_attr)
-		return SFTP_SIZE_UNKNOWN;
-	return known.attr.size;
-}
-
 static ssize_t read_work(struct fs *fs, struct handle *handle, void *buf, size_t size, off_t offset)
 {
 	ssize_t result = handle_drain_node(fs->handles, handle_node(handle));
 
 	if (result == 0)
-		result = sftp_read(handle_file(handle), buf, size, (uint64_t)offset,
-		                   known_size(fs, handle_node(handle)));
+		result = sftp_read(handle_file(handle), buf, size, (uint64_t)offset);
 	return result < 0 ? request_io_error((int)result) : result;
 }
 
@@ -84,7 +70,7 @@ static struct change *change_begin(struct fs *fs, uint64_t node)
 	struct change *change = g_new0(struct change, 1);
 
 	change->fs = fs;
-	if (lookup_place(fs, node, &change->dir, &change->name))
+	if (place_of_node(fs, node, &change->dir, &change->name))
 		cache_on_change(fs->cache, CACHE_BEGINS, change->dir, change->name);
 	return change;
 }

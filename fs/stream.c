@@ -248,7 +248,7 @@ static void note_surprise(struct fs *fs, uint64_t node)
 	g_autofree char *name = NULL;
 	uint64_t dir;
 
-	if (lookup_place(fs, node, &dir, &name))
+	if (place_of_node(fs, node, &dir, &name))
 		cache_on_surprise(fs->cache, dir, name, node);
 }
 
@@ -270,7 +270,7 @@ static int open_source(struct stream *stream)
 		if (!path)
 			return -ENOENT;
 		error = sftp_opendir(fs->client, path, &stream->source);
-		if (lookup_node_was_moved(fs, error, stream->dir, path))
+		if (place_node_was_moved(fs, error, stream->dir, path))
 			continue;
 		if (!error)
 			set_ticket(stream, ticket);

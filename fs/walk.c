@@ -58,7 +58,7 @@ struct reading {
 	bool has_subs;
 };
 
-/* Single names that were asked for, in a folder or in all sub-folders of one. */
+/* Single names that were asked for in a folder, and sub-folders of one in which some were. */
 #define KEY_OF_FOLDER(dir) (2 * (dir))
 #define KEY_OF_SUBS(dir)   (2 * (dir) + 1)
 
@@ -492,7 +492,7 @@ void walk_reads(struct walk *walk, uint64_t dir)
 
 	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
 		return;
-	lookup_place(walk->fs, dir, &parent, &name);
+	place_of_node(walk->fs, dir, &parent, &name);
 	pthread_mutex_lock(&walk->lock);
 	wants_siblings = note_step_locked(walk, dir, parent);
 	pthread_mutex_unlock(&walk->lock);
@@ -552,15 +552,15 @@ void walk_reads_link(struct walk *walk)
 
 /* ---- single names ----------------------------------------------------------------------------- */
 
-/* True once in a while: enough of them lately. */
-static bool note_miss_locked(struct walk *walk, uint64_t key)
+/* How many there were lately. */
+static unsigned int note_miss_locked(struct walk *walk, uint64_t key)
 {
 	struct missing *missing = &walk->missing[key % MISSED];
 	uint64_t now = clock_now_ns();
 
 	if (missing->key != key || now > missing->when + RECENT_NS)
 		*missing = (struct missing){.key = key, .when = now};
-	return ++missing->count == MISSES_WORTH;
+	return ++missing->count;
 }
 
 static void list_ahead(struct walk *walk, uint64_t dir)
@@ -593,18 +593,19 @@ void walk_missed(struct walk *walk, uint64_t dir)
 {
 	g_autofree char *name = NULL;
 	uint64_t parent = 0;
-	bool worth, parent_worth;
+	unsigned int misses, subs = 0;
 
 	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
 		return;
-	lookup_place(walk->fs, dir, &parent, &name);
+	place_of_node(walk->fs, dir, &parent, &name);
 	pthread_mutex_lock(&walk->lock);
-	worth = note_miss_locked(walk, KEY_OF_FOLDER(dir));
-	parent_worth = parent && note_miss_locked(walk, KEY_OF_SUBS(parent));
+	misses = note_miss_locked(walk, KEY_OF_FOLDER(dir));
+	if (misses == 1 && parent)
+		subs = note_miss_locked(walk, KEY_OF_SUBS(parent));
 	pthread_mutex_unlock(&walk->lock);
-	if (worth)
+	if (misses == MISSES_WORTH)
 		list_ahead(walk, dir);
-	if (parent_worth)
+	if (subs == MISSES_WORTH)
 		list_subs_ahead(walk, parent);
 }
 

@@ -93,19 +93,39 @@ void sftp_cancel_bind(struct sftp_cancel *cancel);  /* NULL unbinds */
 void sftp_cancel_raise(struct sftp_cancel *cancel); /* any thread */
 void sftp_cancel_reset(struct sftp_cancel *cancel); /* for reuse; the owning thread */
 
+/* ---- what came of a change -------------------------------------------------------------------- */
+
+/*
+ * Attributes that are asked for together with a change: the look-up goes out right behind it on the
+ * same connection, so that they share a round trip. Every verb that changes attributes, or makes a
+ * name, takes one (NULL: nothing is asked) and has filled it when it returns 0.
+ *
+ * A server may work on one connection's requests in another order than they were sent: what is found
+ * then is not what was just done, and `error` is -EAGAIN: the attributes are to be asked for again, once,
+ * now that the change has been made.
+ */
+struct sftp_after {
+	bool follow;             /* set by the caller: STAT instead of LSTAT */
+	int error;               /* 0, -EAGAIN, or why the look-up alone has failed */
+	struct sftp_attrs attrs; /* when error is 0 */
+};
+
 /* ---- by path ---------------------------------------------------------------------------------- */
 
 /* -EPERM: an id without a local name, with nomap=error. */
 int sftp_lstat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
 int sftp_stat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
 /* Follows symlinks, as SETSTAT does. Uid and gid of -1 are left as they are. -EISDIR, -EFBIG, -EROFS. */
-int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
+int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs,
+                 struct sftp_after *after);
 /* Does not follow; -EOPNOTSUPP without lsetstat@openssh.com. */
-int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
+int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs,
+                  struct sftp_after *after);
 /* The caller frees *ret_target. -EINVAL: not a symlink. -EPERM: server older than version 3. */
 int sftp_readlink(struct sftp_client *client, const char *path, char **ret_target);
 /* -EEXIST. Mode as asked; the server's umask applies. */
-int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode);
+int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode,
+               struct sftp_after *after);
 /* -ENOTEMPTY, -ENOTDIR, -EBUSY. */
 int sftp_rmdir(struct sftp_client *client, const char *path);
 /* -EISDIR. */
@@ -117,10 +137,12 @@ int sftp_remove(struct sftp_client *client, const char *path);
  * -ENOTEMPTY, -EISDIR, -ENOTDIR, -EXDEV (also by workaround renamexdev), -EINVAL `to` is below `from`.
  */
 int sftp_rename(struct sftp_client *client, const char *from, const char *to, unsigned int flags);
-/* -EOPNOTSUPP without hardlink@openssh.com; -EEXIST, -EXDEV. */
-int sftp_link(struct sftp_client *client, const char *from, const char *to);
+/* -EOPNOTSUPP without hardlink@openssh.com; -EEXIST, -EXDEV. `after` is about the new name. */
+int sftp_link(struct sftp_client *client, const char *from, const char *to,
+              struct sftp_after *after);
 /* -EEXIST. -EPERM: server older than version 3. */
-int sftp_symlink(struct sftp_client *client, const char *target, const char *path);
+int sftp_symlink(struct sftp_client *client, const char *target, const char *path,
+                 struct sftp_after *after);
 /* -EOPNOTSUPP without statvfs@openssh.com. */
 int sftp_statvfs(struct sftp_client *client, const char *path, struct sftp_statvfs *ret_statvfs);
 /* The server's absolute name of a path; the caller frees it. */
@@ -174,14 +196,11 @@ int sftp_readlinks(struct sftp_client *client, char *const paths[], size_t count
 struct sftp_file;
 
 /*
- * Opens `path` with enum sftp_open_flag bits. `mode` is sent with SFTP_OPEN_CREAT only. When
- * `ret_attrs` is not NULL, LSTAT of the path (STAT with `follow`) goes out in the same round trip, right
- * behind OPEN on the same connection; *ret_attrs_error tells how that went (0 or -errno).
+ * Opens `path` with enum sftp_open_flag bits. `mode` is sent with SFTP_OPEN_CREAT only.
  * -EEXIST (SFTP_OPEN_EXCL), -EISDIR, -ENOSPC, -EROFS, -EMFILE.
  */
 int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
-              bool follow, struct sftp_file **ret_file, struct sftp_attrs *ret_attrs,
-              int *ret_attrs_error);
+              struct sftp_file **ret_file, struct sftp_after *after);
 struct sftp_file *sftp_file_ref(struct sftp_file *file);
 void sftp_file_unref(struct sftp_file *file);
 /* True when the connection it was opened on is gone: every use ends with -ENOTCONN. */
@@ -190,19 +209,16 @@ bool sftp_file_is_stale(struct sftp_file *file);
 bool sftp_file_shares_connection(const struct sftp_file *file, const struct sftp_file *other);
 
 int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs);
-/* -EFBIG, -ENOSPC, -EROFS. */
-int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs);
+/* `after` is about the name `path`, or about the open file when that is NULL. -EFBIG, -ENOSPC, -EROFS. */
+int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs, const char *path,
+                  struct sftp_after *after);
 /* -EOPNOTSUPP without fsync@openssh.com. */
 int sftp_fsync(struct sftp_file *file);
-#define SFTP_SIZE_UNKNOWN UINT64_MAX
 /*
  * Reads until `size` bytes are there or the file ends: split into READs as large as the server takes,
- * all in flight at once (at most 64), short replies continued. One that ends exactly where the file
- * does, as far as the caller knows (`file_size`), is taken for the end, which saves a round trip for
- * every small file. Returns the bytes read or -errno.
+ * all in flight at once (at most 64), short replies continued. Returns the bytes read or -errno.
  */
-ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
-                  uint64_t file_size);
+ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset);
 /*
  * Sends `size` bytes as WRITEs without waiting for the replies; the buffer is no longer needed on
  * return. `done(data, error)` is called once, when all have been answered (error: 0 or the first -errno,

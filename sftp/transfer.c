@@ -6,6 +6,8 @@
  * Reading. A `reading` has a few slots, each with a READ in flight for its own stretch of the buffer.
  * When a reply comes the slot goes on, on the reader thread: with the rest of its stretch after a short
  * reply, else with the next stretch that nobody has asked for. The caller sleeps until all is there.
+ * That a file ends is known when a READ beyond its end says so; where it is thought to end, a stretch of its
+ * own begins, so that this READ is in flight with the others instead of following a short reply.
  *
  * The race that shaped it: a cancelled caller wants its buffer back while a slot may be about to ask
  * for more. Slots go on only under the reading's lock and while nobody has given up; the caller sets
@@ -51,7 +53,7 @@ struct reading {
 	uint8_t *buf;           /* the caller's; the same */
 	uint64_t offset;        /* of buf in the file */
 	size_t piece;           /* bytes a READ at most */
-	uint64_t file_size;     /* as far as the caller knows, or SFTP_SIZE_UNKNOWN */
+	size_t likely_end;      /* of the file, in buf; 0: not in there */
 
 	pthread_mutex_t lock;
 	pthread_cond_t ended; /* in_flight has become 0 */
@@ -112,6 +114,8 @@ static void ask_next_locked(struct slot *slot)
 		return;
 	slot->at = reading->next;
 	slot->size = MIN(reading->piece, reading->end - reading->next);
+	if (reading->likely_end > slot->at)
+		slot->size = MIN(slot->size, reading->likely_end - slot->at);
 	reading->next += slot->size;
 	ask_locked(slot);
 }
@@ -137,10 +141,10 @@ static void take_data_locked(struct slot *slot, size_t size)
 {
 	struct reading *reading = slot->reading;
 
+	if (size == 0)
+		reading->end = MIN(reading->end, slot->at);
 	slot->at += size;
 	slot->size -= size;
-	if (size == 0 || (slot->size > 0 && reading->offset + slot->at == reading->file_size))
-		reading->end = MIN(reading->end, slot->at);
 	/* Short: go on with the rest, unless it is known to be beyond the end. */
 	if (size > 0 && slot->size > 0 && slot->at < reading->end && !reading->error)
 		ask_locked(slot);
@@ -191,18 +195,27 @@ static bool await_slots(struct reading *reading)
 	return ended;
 }
 
+/* Where in `size` bytes at `offset` the file is thought to end; 0: not in there. */
+static size_t likely_end(const struct sftp_file *file, size_t size, uint64_t offset)
+{
+	uint64_t end = file->size;
+
+	return end > offset && end - offset < size ? (size_t)(end - offset) : 0;
+}
+
 static struct reading *reading_new(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
-                                   uint64_t file_size, unsigned int *ret_slots)
+                                   unsigned int *ret_slots)
 {
 	size_t piece = payload_max(file->client->settings.max_read, sftp_conn_max_read(file->conn));
-	unsigned int slots = (unsigned int)MIN((size + piece - 1) / piece, SLOTS_MAX);
+	size_t end = likely_end(file, size, offset);
+	unsigned int slots = (unsigned int)MIN((size + piece - 1) / piece + !!end, SLOTS_MAX);
 	struct reading *reading = g_malloc0(sizeof(*reading) + slots * sizeof(reading->slots[0]));
 
 	reading->file = file;
 	reading->buf = buf;
 	reading->offset = offset;
-	reading->file_size = file_size;
 	reading->piece = piece;
+	reading->likely_end = end;
 	reading->end = size;
 	pthread_mutex_init(&reading->lock, NULL);
 	lock_cond_init(&reading->ended);
@@ -229,8 +242,7 @@ static void give_up(struct reading *reading, struct sftp_conn *conn, unsigned in
 		reading_free(reading);
 }
 
-ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
-                  uint64_t file_size)
+ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset)
 {
 	struct reading *reading;
 	unsigned int slots;
@@ -240,7 +252,7 @@ ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offse
 		return 0;
 	if (cancel_is_raised())
 		return -EINTR;
-	reading = reading_new(file, buf, size, offset, file_size, &slots);
+	reading = reading_new(file, buf, size, offset, &slots);
 	pthread_mutex_lock(&reading->lock);
 	for (unsigned int i = 0; i < slots; i++)
 		ask_next_locked(&reading->slots[i]);
