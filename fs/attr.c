@@ -162,7 +162,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	double timeout = 0;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_GETATTR);
 	error = show(request.fs, node, &stat, &timeout);
 	request_end_attr(&request, error, &stat, timeout);
 }
@@ -312,7 +312,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int v
 	double timeout = 0;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_SETATTR);
 	error = setattr_work(request.fs, node, attr, valid, handle);
 	if (!error)
 		error = show(request.fs, node, &stat, &timeout);
@@ -351,7 +351,7 @@ static void op_access(fuse_req_t req, fuse_ino_t node, int mask)
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_ACCESS);
 	request_end(&request, access_work(request.fs, node, mask));
 }
 

@@ -17,6 +17,7 @@
 struct autounmount;
 struct node_table;
 struct handle_table;
+struct stats;
 
 /* Why the serving shall end; ending.c. */
 struct ending {
@@ -40,6 +41,7 @@ struct fs {
 	char *base_path;             /* that of nodes: settings.base_path with "~" resolved */
 	struct handle_table *handles;
 	struct open_dirs open_dirs;
+	struct stats *stats;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
 	struct autounmount *autounmount; /* set once by fs_mount() */

@@ -73,6 +73,8 @@ uint32_t node_type(struct node_table *table, uint64_t id);
  * before, so that pages the kernel has kept may still be right. False for an unknown node.
  */
 bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
+/* They are not right any more, as far as is known: the next note is false. */
+void node_forget_contents(struct node_table *table, uint64_t id);
 
 /* The name is gone on the server: its node, if any, becomes unlinked. */
 void node_remove(struct node_table *table, uint64_t dir, const char *name);
@@ -84,6 +86,8 @@ bool node_is_unlinked(struct node_table *table, uint64_t id);
 
 /* The ids of all living nodes, the root's included; the caller unrefs the array of uint64_t. */
 GArray *node_table_ids(struct node_table *table);
+/* The same of a node and of all below it; empty when there is no such node. */
+GArray *node_ids_below(struct node_table *table, uint64_t id);
 /* Counts of the table, for tests and -d: nodes, and look-ups the kernel still holds. */
 void node_table_counts(struct node_table *table, uint64_t *ret_nodes, uint64_t *ret_lookups);
 

@@ -157,7 +157,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t node)
 	g_autofree char *target = NULL;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_READLINK);
 	error = readlink_work(request.fs, node, &target);
 	request_end_link(&request, error, target);
 }
@@ -197,7 +197,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const
 	struct fuse_entry_param entry;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_SYMLINK);
 	error = symlink_work(request.fs, target, dir, name, &entry);
 	request_end_entry(&request, error, &entry);
 }
