@@ -59,6 +59,9 @@
 /* Between two searches for expired entries, whatever dcache_clean_interval says: they look at all. */
 #define SWEEP_MIN_NS CLOCK_NS_PER_SEC
 
+/* How long a listing that was asked for ahead waits for somebody to read it. */
+#define AHEAD_NS (2 * CLOCK_NS_PER_SEC)
+
 /* Stands in the stamps for all that is directly below a folder; no name has a slash. */
 #define BELOW "/"
 
@@ -134,12 +137,17 @@ static struct entry *make_entry_locked(struct cache *cache, struct shard *shard,
 	return entry;
 }
 
+static bool is_over(const struct folder *folder, uint64_t now)
+{
+	return folder->names_end <= now || (!folder->trusted && folder->ahead_end <= now);
+}
+
 /* A folder's listing if its names are still valid. */
 static struct folder *valid_folder_locked(struct shard *shard, uint64_t dir, uint64_t now)
 {
 	struct folder *folder = shard_find_folder_locked(shard, dir);
 
-	if (folder && folder->names_end <= now) {
+	if (folder && is_over(folder, now)) {
 		shard_drop_folder_locked(shard, folder);
 		return NULL;
 	}
@@ -500,7 +508,7 @@ struct listing *cache_get_listing(struct cache *cache, uint64_t dir,
 static bool admit_locked(struct cache *cache, struct shard *shard, struct cache_ticket ticket,
                          uint64_t dir, const char *name)
 {
-	if (!cache->settings.enabled)
+	if (!cache->settings.enabled || !ticket.asked_ns)
 		return false;
 	if (is_void(cache, ticket, dir, name)) {
 		shard->dropped++;
@@ -644,6 +652,7 @@ static void put_listing(struct cache *cache, struct cache_ticket ticket, uint64_
 	folder->arrived = folder->used;
 	folder->names_end = clock_add(ticket.asked_ns, cache->settings.name_ns);
 	folder->attrs_end = clock_add(ticket.asked_ns, cache->settings.attr_ns);
+	folder->ahead_end = clock_add(ticket.asked_ns, AHEAD_NS);
 	mirror_folder(cache, folder);
 }
 

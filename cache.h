@@ -50,6 +50,7 @@ size_t cache_max_listing(const struct cache *cache);
 
 /* ---- tickets ---------------------------------------------------------------------------------- */
 
+/* One of all zeros is void. */
 struct cache_ticket {
 	uint64_t moment;   /* a point in the cache's own count of changes */
 	uint64_t asked_ns; /* when the question was asked */
@@ -114,8 +115,9 @@ void cache_put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t
 
 /*
  * A program has read the listing of `dir`: from now on a name that it lacks is taken not to exist, for as
- * long as absence is believed. One that was only asked for ahead does not tell that: whoever made a file
- * on the server and looks for it here for the first time shall find it.
+ * long as absence is believed. One that was only asked for ahead does not tell that, and is forgotten
+ * when nobody has read it for two seconds: whoever makes a file on the server and looks for it here for the
+ * first time shall find it.
  */
 void cache_trust_listing(struct cache *cache, uint64_t dir);
 

@@ -17,7 +17,7 @@
 
 /* ---- defaults ----------------------------------------------------------------------------------- */
 
-static struct options *options_new(void)
+struct options *options_new(void)
 {
 	struct options *options = g_new0(struct options, 1);
 	uint64_t timeout = 20 * CLOCK_NS_PER_SEC;
@@ -49,6 +49,7 @@ void options_free(struct options *options)
 {
 	if (!options)
 		return;
+	g_free(options->path);
 	g_free(options->source);
 	g_free(options->mountpoint);
 	g_strfreev(options->notes);
@@ -262,10 +263,33 @@ static void settle_rest(struct draft *draft)
 	options->notes = finish_strings(draft->notes);
 }
 
+/* Of all the options only unknown ones matter. */
+static int settle_path(struct draft *draft, const char *program, char **ret_why)
+{
+	struct options *options = draft->options;
+
+	if (check_unknown(draft, ret_why) != 0)
+		return -EINVAL;
+	/* A word with a colon in it was taken for a source. */
+	if (draft->source && draft->mountpoint)
+		*ret_why =
+			g_strdup_printf("invalid argument `%s': one path is wanted", draft->source);
+	else if (!draft->source && !draft->mountpoint)
+		*ret_why = g_strdup_printf("missing path\nsee `%s -h' for usage", program);
+	else if (options->json && options->action != OPTIONS_STATS)
+		*ret_why = g_strdup("`--json' goes with `--stats' only");
+	if (*ret_why)
+		return -EINVAL;
+	options->path = g_strdup(draft->mountpoint ? draft->mountpoint : draft->source);
+	return 0;
+}
+
 static int settle(struct draft *draft, const char *program, char **ret_why)
 {
 	int error = check_unknown(draft, ret_why);
 
+	if (!error && draft->options->json)
+		error = fail(ret_why, "`--json' goes with `--stats' only");
 	if (!error)
 		error = check_words(draft, program, ret_why);
 	if (!error)
@@ -290,8 +314,10 @@ int options_parse(int argc, char **argv, struct options **ret_options, char **re
 
 	*ret_why = NULL;
 	error = dialect_read(draft, argc, argv, ret_why);
-	if (!error && draft->options->action != OPTIONS_HELP &&
-	    draft->options->action != OPTIONS_VERSION)
+	if (!error && draft_is_about_a_mount(draft))
+		error = settle_path(draft, argv[0], ret_why);
+	else if (!error && draft->options->action != OPTIONS_HELP &&
+	         draft->options->action != OPTIONS_VERSION)
 		error = settle(draft, argv[0], ret_why);
 	if (!error)
 		*ret_options = g_steal_pointer(&draft->options);

@@ -20,17 +20,22 @@ enum options_action {
 	OPTIONS_MOUNT,
 	OPTIONS_HELP,    /* -h: print the usage, exit 0 */
 	OPTIONS_VERSION, /* -V */
+	OPTIONS_STATS,   /* --stats: show what the mount at `path` has done */
+	OPTIONS_REFRESH, /* --refresh: let the mount forget what it knows of `path` */
 	OPTIONS_NOTHING, /* mount -f: everything was checked, nothing is to be done; exit 0 */
 };
 
 struct options {
 	enum options_action action;
+	char *path; /* OPTIONS_STATS and OPTIONS_REFRESH: as typed; of all below they set `json` only */
+	bool json;        /* --json: for programs */
 	char *source;     /* as typed, "[user@]host:dir": shown in mtab */
 	char *mountpoint; /* absolute (realpath), or "/dev/fd/N" */
 	bool foreground;  /* -f, -d, passive */
 	bool debug;       /* -d */
 	bool verbose;     /* -v */
 	bool delay_connect;
+	bool stats; /* a summary is logged at the end */
 	char **notes; /* NULL-terminated: remarks on the options for the log, e.g. "'nonempty' is ignored: ..." */
 
 	struct transport_settings transport;

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The front door. main() is the table of contents: options, connect, cache, mount, serve; tear_down()
- * is the same list read upwards.
+ * is the same list read upwards. --stats and --refresh only call a mount that is there already.
  *
  * The connection is there before the mount: whatever ssh does to come up, it never meets a mountpoint
  * that nobody serves yet. The mountpoint is looked at first, so that its error comes first.
  */
+#include <errno.h>
 #include <glib.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cache.h"
 #include "client.h"
 #include "clock.h"
+#include "control.h"
 #include "daemon.h"
 #include "fs.h"
 #include "log.h"
@@ -111,6 +114,24 @@ static void log_stats(const struct program *program)
 	          cache.misses);
 }
 
+/* For -o stats, at the end. */
+static void log_report(const struct program *program)
+{
+	g_autofree char *table = NULL;
+	g_auto(GStrv) lines = NULL;
+	struct report report;
+
+	if (!program->options->stats)
+		return;
+	fs_get_report(program->fs, &report);
+	table = report_to_table(&report, program->options->mountpoint);
+	lines = g_strsplit(g_strchomp(table), "\n", -1);
+	for (char **line = lines; *line; line++) {
+		if (**line)
+			log_note("%s", *line);
+	}
+}
+
 static int serve(struct program *program)
 {
 	enum fs_ending ending;
@@ -118,6 +139,7 @@ static int serve(struct program *program)
 	daemon_ready();
 	ending = fs_serve(program->fs);
 	log_stats(program);
+	log_report(program);
 	return ending == FS_ENDED_UNMOUNTED ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -140,6 +162,29 @@ static int run(struct program *program)
 	return serve(program);
 }
 
+/* ---- a mount that is there already -------------------------------------------------------------- */
+
+static int show_stats(const struct options *options)
+{
+	g_autofree char *text = NULL;
+	struct report report;
+	char *why = NULL;
+
+	if (control_get_report(options->path, &report, &why) != 0)
+		return say_why(why);
+	text = options->json ? report_to_json(&report) : report_to_table(&report, options->path);
+	if (fputs(text, stdout) == EOF || fflush(stdout) == EOF)
+		return say_why(g_strdup_printf("stdout: %s", g_strerror(errno)));
+	return EXIT_SUCCESS;
+}
+
+static int refresh(const struct options *options)
+{
+	char *why = NULL;
+
+	return control_refresh(options->path, &why) == 0 ? EXIT_SUCCESS : say_why(why);
+}
+
 int main(int argc, char **argv)
 {
 	__attribute__((cleanup(tear_down))) struct program program = {.options = NULL};
@@ -155,6 +200,10 @@ int main(int argc, char **argv)
 	case OPTIONS_VERSION:
 		options_print_version();
 		return EXIT_SUCCESS;
+	case OPTIONS_STATS:
+		return show_stats(program.options);
+	case OPTIONS_REFRESH:
+		return refresh(program.options);
 	case OPTIONS_NOTHING:
 		return EXIT_SUCCESS;
 	case OPTIONS_MOUNT:

@@ -42,6 +42,7 @@ struct folder {
 	uint64_t id;     /* key */
 	uint64_t moment; /* of its ticket */
 	uint64_t names_end, attrs_end;
+	uint64_t ahead_end; /* while it is not trusted */
 	struct listing *listing;
 	size_t bytes;  /* as they were counted */
 	size_t places; /* the same */

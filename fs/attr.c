@@ -171,7 +171,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	uint64_t left_ns = 0;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_GETATTR);
 	error = attr_get(request.fs, node, &attr, &left_ns);
 	end(&request, node, error, &attr, left_ns);
 }
@@ -350,7 +350,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *stat, int v
 	uint64_t left_ns = 0;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_SETATTR);
 	valid = with_plain_flags(valid);
 	if (valid & SET_ALL)
 		error = setattr_work(request.fs, node, stat, valid, handle, &attr, &left_ns);
@@ -391,7 +391,7 @@ static void op_access(fuse_req_t req, fuse_ino_t node, int mask)
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_ACCESS);
 	request_end(&request, access_work(request.fs, node, mask));
 }
 

@@ -19,6 +19,7 @@ struct node_table;
 struct handle_table;
 struct stream_table;
 struct walk;
+struct stats;
 
 /* Why the serving shall end; ending.c. */
 struct ending {
@@ -44,6 +45,7 @@ struct fs {
 	struct open_dirs open_dirs;
 	struct stream_table *streams;
 	struct walk *walk;
+	struct stats *stats;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
 	struct autounmount *autounmount; /* set once by fs_mount() */

@@ -228,7 +228,8 @@ static void read_folder(fuse_req_t req, fuse_ino_t dir, size_t size, off_t offse
 	struct reply reply = {.req = req, .dir = dir, .plus = plus, .size = MIN(size, REPLY_MAX)};
 	ssize_t used;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_READDIR);
+	request.continues = offset > 0;
 	reply.fs = request.fs;
 	used = readdir_work(&reply, handle_of(fi), offset);
 	request_end_buf(&request, used, reply.buf);
@@ -297,7 +298,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t dir, struct fuse_file_info *fi
 	struct request request;
 	struct fs *fs;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_OPENDIR);
 	fs = request.fs;
 	handle = dir_handle_new(fs);
 	fi->fh = (uintptr_t)handle;
@@ -310,7 +311,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t dir, struct fuse_file_info 
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_RELEASEDIR);
 	dir_handle_free(request.fs, handle_of(fi));
 	request_end(&request, 0);
 }
@@ -328,7 +329,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t dir, int datasync, struct fus
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_FSYNCDIR);
 	request_end(&request, 0);
 }
 

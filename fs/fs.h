@@ -17,6 +17,7 @@
 #include "client.h"
 
 struct fs;
+struct report;
 
 enum fs_symlinks {
 	FS_SYMLINKS_CONTAIN, /* the default: targets that leave the folder by '/' or ".." are refused */
@@ -105,6 +106,9 @@ enum fs_ending fs_serve(struct fs *fs);
  * and fs_clear() later: what fs does when the server is lost or back. While it is NULL: nothing.
  */
 extern const struct sftp_events fs_sftp_events;
+
+/* What has been done since fs_new(), control/report.h. Any thread; does not wait for the server. */
+void fs_get_report(struct fs *fs, struct report *ret_report);
 
 /* Unmounts what is still mounted, frees *fs and sets it to NULL, which it may be already. */
 void fs_clear(struct fs **fs);

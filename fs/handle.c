@@ -272,6 +272,8 @@ static int await(struct handle *handle, size_t limit, uint64_t number)
 
 	cancel_begin_wait(&handle->lock, &handle->answered);
 	pthread_mutex_lock(&handle->lock);
+	if (is_on_its_way_locked(handle, limit, number))
+		sftp_turns_add();
 	while (is_on_its_way_locked(handle, limit, number) && !cancel_is_raised())
 		pthread_cond_wait(&handle->answered, &handle->lock);
 	if (is_on_its_way_locked(handle, limit, number))

@@ -52,7 +52,7 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 	struct request request;
 	void *buf = read_buffer(size);
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_READ);
 	request_end_buf(&request, read_work(request.fs, handle_of(fi), buf, size, offset), buf);
 }
 
@@ -157,7 +157,7 @@ static void op_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *bu
 	const void *bytes;
 	ssize_t size = gather(bufs, &bytes);
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_WRITE);
 	if (size >= 0)
 		size = (fi->writepage ? write_page : write_work)(request.fs, handle_of(fi), bytes,
 		                                                 (size_t)size, offset);
@@ -188,7 +188,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_LSEEK);
 	request_end_lseek(&request, lseek_work(request.fs, node, offset, whence));
 }
 
@@ -246,7 +246,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t from_node, off_t from_
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_COPY);
 	request_end_write(&request, copy_work(request.fs, handle_of(from), from_offset,
 	                                      handle_of(to), to_offset, size));
 }

@@ -175,7 +175,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 	struct request request;
 	struct fuse_entry_param entry;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_LOOKUP);
 	request_end_entry(&request, lookup_work(request.fs, dir, name, &entry), &entry);
 }
 

@@ -40,7 +40,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mo
 	struct fuse_entry_param entry;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_MKDIR);
 	error = create_name(request.fs, dir, name, make_folder, &permissions, &entry);
 	request_end_entry(&request, error, &entry);
 }
@@ -53,7 +53,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mo
 	struct fuse_entry_param entry;
 	int error = -EPERM;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_MKNOD);
 	if (S_ISREG(mode) || !(mode & S_IFMT))
 		error = create_name(request.fs, dir, name, make_file, &permissions, &entry);
 	request_end_entry(&request, error, &entry);
@@ -100,7 +100,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_UNLINK);
 	request_end(&request, remove_name(request.fs, dir, name, sftp_remove));
 }
 
@@ -108,7 +108,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_RMDIR);
 	request_end(&request, remove_name(request.fs, dir, name, sftp_rmdir));
 }
 
@@ -185,7 +185,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
 	struct request request;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_RENAME);
 	error = rename_work(request.fs, dir, name, new_dir, new_name, flags);
 	request_end(&request, error);
 }
@@ -237,7 +237,7 @@ static void op_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_dir, const c
 	struct fuse_entry_param entry;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_LINK);
 	error = link_work(request.fs, node, new_dir, new_name, &entry);
 	request_end_entry(&request, error, &entry);
 }

@@ -474,6 +474,15 @@ bool node_note_listing(struct node_table *table, uint64_t id, uint64_t serial)
 	return same;
 }
 
+void node_forget_contents(struct node_table *table, uint64_t id)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+
+	if (node)
+		node->contents_seen = 0;
+}
+
 uint32_t node_type(struct node_table *table, uint64_t id)
 {
 	LOCK_SCOPE(&table->lock);
@@ -556,6 +565,22 @@ GArray *node_table_ids(struct node_table *table)
 	g_hash_table_iter_init(&iter, table->by_id);
 	while (g_hash_table_iter_next(&iter, &id, NULL))
 		g_array_append_vals(ids, id, 1);
+	return ids;
+}
+
+GArray *node_ids_below(struct node_table *table, uint64_t id)
+{
+	LOCK_SCOPE(&table->lock);
+	GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	struct node *top = find_id(table, id);
+	GHashTableIter iter;
+	void *node;
+
+	g_hash_table_iter_init(&iter, table->by_id);
+	while (top && g_hash_table_iter_next(&iter, NULL, &node)) {
+		if (is_below(node, top))
+			g_array_append_val(ids, ((struct node *)node)->id);
+	}
 	return ids;
 }
 

@@ -86,6 +86,8 @@ enum node_contents {
 #define NODE_RACY_NS (2 * CLOCK_NS_PER_SEC)
 enum node_contents node_note_contents(struct node_table *table, uint64_t id, uint64_t size,
                                       int64_t mtime, uint64_t now);
+/* They are not right any more, as far as is known: the next note finds them NEW. */
+void node_forget_contents(struct node_table *table, uint64_t id);
 
 /* The size and mtime that the kernel was told last. False when it was told others, or none. */
 void node_note_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
@@ -107,6 +109,8 @@ bool node_is_unlinked(struct node_table *table, uint64_t id);
 
 /* The ids of all living nodes, the root's included; the caller unrefs the array of uint64_t. */
 GArray *node_table_ids(struct node_table *table);
+/* The same of a node and of all below it; empty when there is no such node. */
+GArray *node_ids_below(struct node_table *table, uint64_t id);
 /* Counts of the table, for tests and -d: nodes, and look-ups the kernel still holds. */
 void node_table_counts(struct node_table *table, uint64_t *ret_nodes, uint64_t *ret_lookups);
 

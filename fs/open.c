@@ -195,7 +195,7 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	struct fs *fs;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_OPEN);
 	fs = request.fs;
 	error = open_work(fs, node, fi);
 	if (!request_end_open(&request, error, fi))
@@ -241,7 +241,7 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
 	struct fs *fs;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_CREATE);
 	fs = request.fs;
 	error = create_work(fs, dir, name, mode, fi, &entry);
 	if (!request_end_create(&request, error, &entry, fi))
@@ -259,7 +259,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_FLUSH);
 	request_end(&request, flush_work(handle_of(fi)));
 }
 
@@ -291,7 +291,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_
 {
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_FSYNC);
 	request_end(&request, fsync_work(request.fs, handle_of(fi)));
 }
 
@@ -302,7 +302,7 @@ static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	struct request request;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_RELEASE);
 	error = handle_drain(handle, true);
 	if (error && error != -EINTR) {
 		g_autofree char *path = node_path(request.fs->nodes, node);

@@ -5,26 +5,55 @@
  */
 #include "request.h"
 
+#include "clock.h"
 #include "interrupt.h"
+#include "stats.h"
 
-void request_begin(struct request *request, fuse_req_t req)
+void request_begin(struct request *request, fuse_req_t req, enum operation operation)
 {
 	*request = (struct request){
 		.req = req,
 		.fs = fuse_req_userdata(req),
 		.interrupt = interrupt_begin(req),
+		.operation = operation,
+		.begun_ns = clock_now_ns(),
+		.turns = sftp_turns(),
 	};
 }
 
-/* No waiting from here on. */
-static void stop_waiting(struct request *request)
+/* To be told that a name is missing is what a look-up is for. */
+static bool is_failure(const struct request *request, int error)
+{
+	return error && !(error == -ENOENT && request->operation == OP_LOOKUP);
+}
+
+static void count(const struct request *request, ssize_t result)
+{
+	const struct operation_info *info = &operation_infos[request->operation];
+	bool failed = result < 0 && is_failure(request, (int)result);
+	bool from_server = sftp_turns() != request->turns;
+
+	stats_count(request->fs->stats, request->operation,
+	            &(struct stats_answer){
+			    .span_ns = clock_now_ns() - request->begun_ns,
+			    .bytes = info->moves_data && result > 0 ? (uint64_t)result : 0,
+			    .failed = failed,
+			    .from_server = from_server,
+			    .saved_trip = info->costs_trip && !failed && !from_server &&
+	                                  !request->continues,
+		    });
+}
+
+/* No waiting from here on: `result`, a size or a negative errno, is about to be the reply. */
+static void stop_waiting(struct request *request, ssize_t result)
 {
 	interrupt_end(request->interrupt, request->req);
+	count(request, result);
 }
 
 void request_end(struct request *request, int error)
 {
-	stop_waiting(request);
+	stop_waiting(request, error);
 	fuse_reply_err(request->req, -error);
 }
 
@@ -41,7 +70,7 @@ void request_end_entry(struct request *request, int error, const struct fuse_ent
 		request_end(request, error);
 		return;
 	}
-	stop_waiting(request);
+	stop_waiting(request, 0);
 	if (fuse_reply_entry(request->req, entry) < 0)
 		take_back_lookup(request->fs, entry);
 }
@@ -52,7 +81,7 @@ void request_end_attr(struct request *request, int error, const struct stat *sta
 		request_end(request, error);
 		return;
 	}
-	stop_waiting(request);
+	stop_waiting(request, 0);
 	fuse_reply_attr(request->req, stat, timeout);
 }
 
@@ -62,7 +91,7 @@ bool request_end_open(struct request *request, int error, const struct fuse_file
 		request_end(request, error);
 		return true;
 	}
-	stop_waiting(request);
+	stop_waiting(request, 0);
 	return fuse_reply_open(request->req, fi) == 0;
 }
 
@@ -73,7 +102,7 @@ bool request_end_create(struct request *request, int error, const struct fuse_en
 		request_end(request, error);
 		return true;
 	}
-	stop_waiting(request);
+	stop_waiting(request, 0);
 	if (fuse_reply_create(request->req, entry, fi) == 0)
 		return true;
 	take_back_lookup(request->fs, entry);
@@ -86,7 +115,7 @@ void request_end_write(struct request *request, ssize_t count_or_error)
 		request_end(request, (int)count_or_error);
 		return;
 	}
-	stop_waiting(request);
+	stop_waiting(request, count_or_error);
 	fuse_reply_write(request->req, (size_t)count_or_error);
 }
 
@@ -96,7 +125,7 @@ void request_end_buf(struct request *request, ssize_t size_or_error, const void 
 		request_end(request, (int)size_or_error);
 		return;
 	}
-	stop_waiting(request);
+	stop_waiting(request, size_or_error);
 	fuse_reply_buf(request->req, buf, (size_t)size_or_error);
 }
 
@@ -106,7 +135,7 @@ void request_end_link(struct request *request, int error, const char *target)
 		request_end(request, error);
 		return;
 	}
-	stop_waiting(request);
+	stop_waiting(request, 0);
 	fuse_reply_readlink(request->req, target);
 }
 
@@ -116,8 +145,18 @@ void request_end_statfs(struct request *request, int error, const struct statvfs
 		request_end(request, error);
 		return;
 	}
-	stop_waiting(request);
+	stop_waiting(request, 0);
 	fuse_reply_statfs(request->req, statvfs);
+}
+
+void request_end_ioctl(struct request *request, int error, const void *buf, size_t size)
+{
+	if (error) {
+		request_end(request, error);
+		return;
+	}
+	stop_waiting(request, 0);
+	fuse_reply_ioctl(request->req, 0, buf, size);
 }
 
 void request_end_lseek(struct request *request, off_t offset_or_error)
@@ -126,6 +165,6 @@ void request_end_lseek(struct request *request, off_t offset_or_error)
 		request_end(request, (int)offset_or_error);
 		return;
 	}
-	stop_waiting(request);
+	stop_waiting(request, 0);
 	fuse_reply_lseek(request->req, offset_or_error);
 }

@@ -10,12 +10,13 @@
  *		struct request request;
  *		struct fuse_entry_param entry;
  *
- *		request_begin(&request, req);
+ *		request_begin(&request, req, OP_MKDIR);
  *		request_end_entry(&request, mkdir_work(&request, dir, name, mode, &entry), &entry);
  *	}
  *
  * request_begin() binds an sftp_cancel to the thread, so that a process that is about to die does not
- * wait for the server (interrupt.c).
+ * wait for the server (interrupt.c). The end counts (stats.h): how long it took, and whether the thread has
+ * turned to the server meanwhile; so works need not say where their answers come from.
  */
 #ifndef FS_REQUEST_H
 #define FS_REQUEST_H
@@ -27,6 +28,7 @@
 #include "context.h"
 #include "handle.h"
 #include "node.h"
+#include "operation.h"
 
 struct interrupt;
 
@@ -34,9 +36,13 @@ struct request {
 	fuse_req_t req;
 	struct fs *fs;
 	struct interrupt *interrupt;
+	enum operation operation;
+	bool continues; /* what an earlier request began: it alone costs, or saves, a round trip */
+	uint64_t begun_ns; /* clock_now_ns() */
+	uint64_t turns;    /* sftp_turns() when it began */
 };
 
-void request_begin(struct request *request, fuse_req_t req);
+void request_begin(struct request *request, fuse_req_t req, enum operation operation);
 
 /* `error` is 0 or a negative errno, which is then the reply. */
 void request_end(struct request *request, int error);
@@ -53,6 +59,8 @@ void request_end_write(struct request *request, ssize_t count_or_error);
 void request_end_buf(struct request *request, ssize_t size_or_error, const void *buf);
 void request_end_link(struct request *request, int error, const char *target);
 void request_end_statfs(struct request *request, int error, const struct statvfs *statvfs);
+/* `buf` is for the caller. */
+void request_end_ioctl(struct request *request, int error, const void *buf, size_t size);
 void request_end_lseek(struct request *request, off_t offset_or_error);
 
 /*
@@ -150,5 +158,6 @@ void symlink_add_ops(struct fuse_lowlevel_ops *ops); /* symlink, readlink */
 void open_add_ops(struct fuse_lowlevel_ops *ops);    /* open, create, release, flush, fsync */
 void io_add_ops(struct fuse_lowlevel_ops *ops);      /* read, write_buf, lseek, copy_file_range */
 void space_add_ops(struct fuse_lowlevel_ops *ops);   /* statfs, fallocate */
+void control_add_ops(struct fuse_lowlevel_ops *ops); /* ioctl */
 
 #endif

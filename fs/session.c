@@ -19,7 +19,9 @@
 #include "lock.h"
 #include "log.h"
 #include "mountpoint.h"
+#include "refresh.h"
 #include "request.h"
+#include "stats.h"
 #include "stream.h"
 #include "walk.h"
 #include "workers.h"
@@ -29,8 +31,6 @@
 	(10 * CLOCK_NS_PER_SEC) /* after the client is shut down nothing should take long */
 
 #define MAX_BACKGROUND 64 /* of the kernel's read-ahead requests; its own default is 12 */
-
-#define NOTIFY_INC_EPOCH 8 /* FUSE_NOTIFY_INC_EPOCH: not in libfuse 3.17; Linux 6.16 */
 
 static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -50,8 +50,8 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 }
 
 /*
- * Not here, so that the kernel stops asking: extended attributes and ioctl, which SFTP does not know,
- * and locks, which it then keeps by itself, among the programs of this machine.
+ * Not here, so that the kernel stops asking: extended attributes, which SFTP does not know, and locks,
+ * which it then keeps by itself, among the programs of this machine.
  */
 static struct fuse_lowlevel_ops gather_ops(void)
 {
@@ -65,6 +65,7 @@ static struct fuse_lowlevel_ops gather_ops(void)
 	open_add_ops(&ops);
 	io_add_ops(&ops);
 	space_add_ops(&ops);
+	control_add_ops(&ops);
 	return ops;
 }
 
@@ -84,6 +85,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->handles = handle_table_new();
 	fs->streams = stream_table_new();
 	fs->walk = walk_new(fs, settings->walk_ahead);
+	fs->stats = stats_new();
 	pthread_mutex_init(&fs->open_dirs.lock, NULL);
 	pthread_mutex_init(&fs->ending.lock, NULL);
 	pthread_cond_init(&fs->ending.asked_cond, NULL);
@@ -111,6 +113,7 @@ void fs_clear(struct fs **fs_pointer)
 	stream_table_free(fs->streams);
 	pthread_mutex_destroy(&fs->open_dirs.lock);
 	node_table_free(fs->nodes);
+	stats_free(fs->stats);
 	pthread_mutex_destroy(&fs->ending.lock);
 	pthread_cond_destroy(&fs->ending.asked_cond);
 	g_free(fs->base_path);
@@ -274,44 +277,13 @@ enum fs_ending fs_serve(struct fs *fs)
 
 /* ---- what the client tells us ------------------------------------------------------------------ */
 
-/* No name that the kernel knows counts any more; older kernels let their entry_timeout pass instead. */
-static void expire_names(struct fs *fs)
-{
-	struct {
-		uint32_t size;
-		int32_t code;
-		uint64_t unique;
-	} message = {.size = sizeof(message), .code = NOTIFY_INC_EPOCH};
-
-	if (write(fuse_session_fd(fs->session), &message, sizeof(message)) < 0)
-		log_debug("the kernel cannot forget names: %s", g_strerror(errno));
-}
-
-/*
- * The kernel asks for all attributes again, and drops the pages of files that have changed. Nothing of
- * this waits: neither for a page nor for a folder that is locked while its reader waits for us.
- */
-static void expire_attributes(struct fs *fs)
-{
-	g_autoptr(GArray) ids = node_table_ids(fs->nodes);
-
-	for (guint i = 0; i < ids->len; i++)
-		fuse_lowlevel_notify_inval_inode(fs->session, g_array_index(ids, uint64_t, i), -1,
-		                                 0);
-}
-
 static void on_reconnected(void *data)
 {
 	LOCK_SCOPE(&events_lock);
 	struct fs *fs = *(struct fs **)data;
 
-	if (!fs)
-		return;
-	cache_on_reconnect(fs->cache);
-	if (!ending_is_serving(fs))
-		return;
-	expire_names(fs);
-	expire_attributes(fs);
+	if (fs)
+		refresh_all(fs);
 }
 
 static void on_lost(const char *why, void *data)

@@ -55,7 +55,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t node)
 	struct request request;
 	struct statvfs statvfs;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_STATFS);
 	request_end_statfs(&request, statfs_work(request.fs, node, &statvfs), &statvfs);
 }
 
@@ -94,7 +94,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset
 	struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
 	struct request request;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_FALLOCATE);
 	request_end(&request, fallocate_work(request.fs, node, mode, offset, length, handle));
 }
 

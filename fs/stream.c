@@ -14,6 +14,7 @@
 #include "cancel.h"
 #include "lock.h"
 #include "request.h"
+#include "turns.h"
 #include "util.h"
 #include "walk.h"
 
@@ -380,8 +381,10 @@ static bool await_turn(struct stream *stream, size_t place, int *ret_result)
 	cancel_begin_wait(&stream->lock, &stream->changed);
 	pthread_mutex_lock(&stream->lock);
 	while (!(known = is_known_locked(stream, place, ret_result)) && stream->driven &&
-	       !cancel_is_raised())
+	       !cancel_is_raised()) {
+		sftp_turns_add();
 		pthread_cond_wait(&stream->changed, &stream->lock);
+	}
 	if (!known && stream->driven) {
 		*ret_result = -EINTR;
 		known = true;

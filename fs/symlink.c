@@ -159,7 +159,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t node)
 	g_autofree char *target = NULL;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_READLINK);
 	error = readlink_work(request.fs, node, &target);
 	request_end_link(&request, error, target);
 }
@@ -177,7 +177,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const
 	struct fuse_entry_param entry;
 	int error;
 
-	request_begin(&request, req);
+	request_begin(&request, req, OP_SYMLINK);
 	error = create_name(request.fs, dir, name, make_symlink, (void *)target, &entry);
 	request_end_entry(&request, error, &entry);
 }

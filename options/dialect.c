@@ -99,16 +99,54 @@ static int flag_protocol_1(struct draft *draft, const char *value, char **ret_wh
 	return table_apply(draft, "ssh_protocol=1", ret_why);
 }
 
+static int set_action(struct draft *draft, enum options_action action, char **ret_why)
+{
+	if (draft->options->action != OPTIONS_MOUNT && draft->options->action != action) {
+		*ret_why = g_strdup("`--stats' and `--refresh' do not go together");
+		return -EINVAL;
+	}
+	draft->options->action = action;
+	return 0;
+}
+
+static int flag_stats(struct draft *draft, const char *value, char **ret_why)
+{
+	return set_action(draft, OPTIONS_STATS, ret_why);
+}
+
+static int flag_refresh(struct draft *draft, const char *value, char **ret_why)
+{
+	return set_action(draft, OPTIONS_REFRESH, ret_why);
+}
+
+static int flag_json(struct draft *draft, const char *value, char **ret_why)
+{
+	draft->options->json = true;
+	return 0;
+}
+
 static const struct flag sshfs_flags[] = {
-	{"-h", false, flag_help},           {"--help", false, flag_help},
-	{"-V", false, flag_version},        {"--version", false, flag_version},
-	{"-o", true, flag_options},         {"-d", false, flag_debug},
-	{"--debug", false, flag_debug},     {"-f", false, flag_foreground},
-	{"-s", false, flag_single},         {"-p", true, flag_port},
-	{"-C", false, flag_compress},       {"-F", true, flag_config},
-	{"-1", false, flag_protocol_1},     {"-v", false, flag_verbose},
-	{"--verbose", false, flag_verbose}, {"-r", false, flag_read_only},
-	{"-n", false, flag_nothing},        {NULL, false, NULL},
+	{"-h", false, flag_help},
+	{"--help", false, flag_help},
+	{"-V", false, flag_version},
+	{"--version", false, flag_version},
+	{"-o", true, flag_options},
+	{"-d", false, flag_debug},
+	{"--debug", false, flag_debug},
+	{"-f", false, flag_foreground},
+	{"-s", false, flag_single},
+	{"-p", true, flag_port},
+	{"-C", false, flag_compress},
+	{"-F", true, flag_config},
+	{"-1", false, flag_protocol_1},
+	{"-v", false, flag_verbose},
+	{"--verbose", false, flag_verbose},
+	{"-r", false, flag_read_only},
+	{"-n", false, flag_nothing},
+	{"--stats", false, flag_stats},
+	{"--json", false, flag_json},
+	{"--refresh", false, flag_refresh},
+	{NULL, false, NULL},
 };
 
 /* ---- mount(8)'s ---------------------------------------------------------------------------------- */
@@ -194,6 +232,10 @@ static int apply_bundle(struct draft *draft, const char *word, char **ret_why)
 /* A word that is no flag. The mountpoint may stand in front of the source, as libfuse allows. */
 static int take_word(struct draft *draft, const char *word, char **ret_why)
 {
+	if (draft_is_about_a_mount(draft) && (draft->source || draft->mountpoint)) {
+		*ret_why = g_strdup_printf("invalid argument `%s': one path is wanted", word);
+		return -EINVAL;
+	}
 	if (!draft->source && source_is(word)) {
 		draft->source = (char *)word;
 	} else if (!draft->source && !strchr(word, ':') && strchr(word, '[')) {

@@ -4,6 +4,11 @@
 
 #include <stdarg.h>
 
+bool draft_is_about_a_mount(const struct draft *draft)
+{
+	return draft->options->action == OPTIONS_STATS || draft->options->action == OPTIONS_REFRESH;
+}
+
 void draft_note(struct draft *draft, const char *format, ...)
 {
 	va_list args;

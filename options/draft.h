@@ -23,6 +23,11 @@ struct draft {
 
 enum { DRAFT_ENTRY_TIMEOUT, DRAFT_ATTR_TIMEOUT, DRAFT_NEGATIVE_TIMEOUT };
 
+/* --stats, --refresh: nothing is to be mounted, a mount is there already. */
+bool draft_is_about_a_mount(const struct draft *draft);
+/* All defaults, for options_free(). */
+struct options *options_new(void);
+
 /* Remembers a remark for the log. */
 void draft_note(struct draft *draft, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Adds one word for ssh's command line, made by the format. */

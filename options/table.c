@@ -49,6 +49,10 @@ struct row {
 #define AT(field) offsetof(struct options, field)
 #define COUNT_MAX 1000000000
 
+/* cache=aggressive. */
+#define AGGRESSIVE_NS      (300 * CLOCK_NS_PER_SEC)
+#define AGGRESSIVE_ENTRIES 200000
+
 /* ---- rows that do more -------------------------------------------------------------------------- */
 
 static int set_timeouts(struct draft *draft, const struct row *row, const char *value,
@@ -69,6 +73,55 @@ static int set_dir_cache(struct draft *draft, const struct row *row, const char 
 	if (strcmp(value, "yes") && strcmp(value, "no"))
 		return -EINVAL;
 	draft->options->cache.enabled = !strcmp(value, "yes");
+	return 0;
+}
+
+/* Each begins from the defaults: what an earlier word has set of these options does not count. */
+static void set_defaults_of_cache(struct draft *draft)
+{
+	struct options *options = draft->options;
+	struct options *defaults = options_new();
+
+	options->cache = defaults->cache;
+	options->fs.entry_timeout = defaults->fs.entry_timeout;
+	options->fs.attr_timeout = defaults->fs.attr_timeout;
+	options->fs.negative_timeout = defaults->fs.negative_timeout;
+	options->fs.kernel_cache = defaults->fs.kernel_cache;
+	options->fs.auto_cache = defaults->fs.auto_cache;
+	memset(draft->timeouts_given, 0, sizeof(draft->timeouts_given));
+	options_free(defaults);
+}
+
+/* Others change things all the time: nothing is remembered. */
+static void set_strict(struct draft *draft)
+{
+	struct options *options = draft->options;
+
+	options->cache.enabled = false;
+	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = 0;
+}
+
+/* Nobody else changes anything: all is remembered, for long. */
+static void set_aggressive(struct draft *draft)
+{
+	struct options *options = draft->options;
+	struct cache_settings *cache = &options->cache;
+
+	cache->attr_ns = cache->name_ns = cache->link_ns = AGGRESSIVE_NS;
+	cache->max_entries = AGGRESSIVE_ENTRIES;
+	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = -1;
+	options->fs.auto_cache = true;
+}
+
+static int set_cache(struct draft *draft, const struct row *row, const char *value, char **ret_why)
+{
+	if (strcmp(value, "strict") && strcmp(value, "normal") && strcmp(value, "aggressive"))
+		return set_dir_cache(draft, row, value, ret_why);
+	set_defaults_of_cache(draft);
+	if (!strcmp(value, "strict"))
+		set_strict(draft);
+	else if (!strcmp(value, "aggressive"))
+		set_aggressive(draft);
 	return 0;
 }
 
@@ -432,7 +485,8 @@ static const struct row rows[] = {
 	/* What is remembered. */
 	OWN_VALUE("dir_cache", "BOOL", set_dir_cache, "yes or no",
                   "enable caching of names and attributes (yes)"),
-	OWN_VALUE("cache", "BOOL", set_dir_cache, "yes or no", NULL),
+	OWN_VALUE("cache", "PRESET", set_cache, "strict, normal, aggressive, yes or no",
+                  "strict, normal or aggressive: sets the options of what is remembered (normal)"),
 	OWN_VALUE("dcache_timeout", "N", set_timeouts, "a number of seconds",
                   "sets timeout for names, attributes and links (20)"),
 	OWN_VALUE("cache_timeout", "N", set_timeouts, "a number of seconds", NULL),
@@ -552,6 +606,7 @@ static const struct row rows[] = {
 	/* The program. */
 	OWN("debug", NULL, set_debug, "print some debugging information (implies -f)"),
 	OWN("sshfs_debug", NULL, set_debug, NULL),
+	PLAIN("stats", KIND_TRUE, stats, "log a summary of what was done at the end"),
 	PLAIN("verbose", KIND_TRUE, verbose, "show what ssh prints"),
 	PLAIN("sshfs_verbose", KIND_TRUE, verbose, NULL),
 

@@ -22,6 +22,8 @@ static void print_option(const char *name, const char *value, const char *help, 
 void options_print_usage(const char *program)
 {
 	printf("usage: %s [user@]host:[dir] mountpoint [options]\n"
+	       "       %s --stats [--json] MNT\n"
+	       "       %s --refresh PATH\n"
 	       "\n"
 	       "    -h   --help            print help\n"
 	       "    -V   --version         print version\n"
@@ -35,8 +37,11 @@ void options_print_usage(const char *program)
 	       "    -v   --verbose         show what ssh prints\n"
 	       "    -r                     equivalent to '-o ro'\n"
 	       "    -o opt,[opt...]        mount options\n"
+	       "         --stats           show what the mount at MNT has done\n"
+	       "         --json            with --stats: for programs\n"
+	       "         --refresh         let its mount forget what it knows of PATH\n"
 	       "\n",
-	       program);
+	       program, program, program);
 	table_for_each(print_option, NULL);
 	printf("    -o SSHOPT=VAL                  ssh options (see man ssh_config)\n"
 	       "    -o ro,nosuid,noexec,...        options of the kernel (see man mount)\n");

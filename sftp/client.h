@@ -23,6 +23,7 @@
 
 #include "idmap.h"
 #include "message.h"
+#include "turns.h"
 
 struct connector;
 struct sftp_client;

@@ -17,6 +17,7 @@
 #include "cancel.h"
 #include "clock.h"
 #include "log.h"
+#include "turns.h"
 #include "util.h"
 
 /* Body and payload of a message that we send. */
@@ -129,6 +130,7 @@ int sftp_conn_submit(struct sftp_conn *conn, struct sftp_request *request, uint8
 		pthread_mutex_unlock(&conn->lock);
 		return error;
 	}
+	sftp_turns_add();
 	register_locked(conn, request);
 	id = request->id;
 	conn->stats.sent++;

@@ -109,6 +109,23 @@ def test_every_flag_is_completed(usage, path):
         assert re.search(rf"(?<![-\w]){flag}(?![a-z])", text), flag
 
 
+@pytest.mark.parametrize("path", [*COMPLETIONS, "sshfs.rst"])
+def test_every_word_about_a_mount_is_known(usage, path):
+    words = set(re.findall(r"^ {9}(--[a-z]+)", usage, re.MULTILINE))
+    assert words == {"--stats", "--json", "--refresh"}
+    text = (TOP / path).read_text()
+    for word in words:
+        assert re.search(rf"(?<![-\w]){word}(?![a-z])", text), word
+
+
+def test_every_name_of_the_statistics_is_in_the_manual(manual):
+    table = (TOP / "control" / "operation.c").read_text()
+    names = re.findall(r'\{"([a-z]+)", ', table)
+    assert len(names) > 20
+    section = manual[manual.index("STATISTICS\n=="):manual.index("SECURITY\n==")]
+    assert [name for name in names if not re.search(rf"\b{name}\b", section)] == []
+
+
 def test_the_manual_is_well_formed(tmp_path):
     program = shutil.which("rst2man") or shutil.which("rst2man.py")
     if not program:
@@ -142,7 +159,9 @@ def bash_completes(tmp_path):
     ("sshfs -o reconnect,dir_c", ["reconnect,dir_cache="]),
     ("sshfs -o ro,dir_cache=", ["yes", "no"]),
     ("sshfs -o idmap=u", ["user"]),
+    ("sshfs -o cache=a", ["aggressive"]),
     ("sshfs --de", ["--debug"]),
+    ("sshfs --st", ["--stats"]),
     ("sshfs alp", ["alpha:"]),
     ("sshfs me@be", ["beta:"]),
     ("sshfs ga", ["gamma:"]),

@@ -83,10 +83,14 @@ def wait_for(question, watch_pid, seconds):
                 return None
 
 
-def mount_fuse(point):
-    """Mounts without a daemon, as a container runtime does; returns the descriptor for it."""
+def mount_fuse(point, owner=None):
+    """
+    Mounts without a daemon, as a container runtime does; returns the descriptor for it. `owner` is a
+    uid, and a gid of the same number, by default ours.
+    """
     fd = os.open("/dev/fuse", os.O_RDWR)
-    data = f"fd={fd},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
+    user, group = (os.getuid(), os.getgid()) if owner is None else (owner, owner)
+    data = f"fd={fd},rootmode=40000,user_id={user},group_id={group}"
     if _libc.mount(b"source", os.fsencode(point), b"fuse.sshfs", 0, data.encode()) != 0:
         number = ctypes.get_errno()
         os.close(fd)

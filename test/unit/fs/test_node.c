@@ -45,6 +45,34 @@ static void test_base_paths(void)
 	}
 }
 
+static bool is_in(const GArray *ids, uint64_t id)
+{
+	for (guint i = 0; i < ids->len; i++) {
+		if (g_array_index(ids, uint64_t, i) == id)
+			return true;
+	}
+	return false;
+}
+
+static void test_ids_below(void)
+{
+	struct node_table *table = node_table_new("");
+	uint64_t dir = node_enter(table, ROOT, "dir", 0);
+	uint64_t sub = node_enter(table, dir, "sub", 0);
+	uint64_t file = node_enter(table, sub, "file", 0);
+	uint64_t other = node_enter(table, ROOT, "other", 0);
+	g_autoptr(GArray) all = node_ids_below(table, ROOT);
+	g_autoptr(GArray) below = node_ids_below(table, dir);
+	g_autoptr(GArray) none = node_ids_below(table, 12345);
+
+	g_assert_cmpuint(all->len, ==, 5);
+	g_assert_cmpuint(below->len, ==, 3);
+	g_assert_true(is_in(below, dir) && is_in(below, sub) && is_in(below, file));
+	g_assert_false(is_in(below, other));
+	g_assert_cmpuint(none->len, ==, 0);
+	node_table_free(table);
+}
+
 static void test_lookups(void)
 {
 	struct node_table *table = node_table_new("/srv");
@@ -392,6 +420,9 @@ static void test_contents(void)
 	g_assert_cmpint(node_note_contents(table, file, 6, 7, later), ==, NODE_CONTENTS_NEW);
 	g_assert_cmpint(node_note_contents(table, file, 6, 7, later), ==, NODE_CONTENTS_SAME);
 	g_assert_cmpint(node_note_contents(table, file, 6, 8, later), ==, NODE_CONTENTS_NEW);
+	node_forget_contents(table, file);
+	g_assert_cmpint(node_note_contents(table, file, 6, 8, later), ==, NODE_CONTENTS_NEW);
+	node_forget_contents(table, 99);
 	g_assert_cmpint(node_note_contents(table, 99, 6, 8, later), ==, NODE_CONTENTS_NEW);
 	node_table_free(table);
 }
@@ -463,6 +494,8 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/node/base-paths", test_base_paths);
 	g_test_add_func("/node/lookups", test_lookups);
+	g_test_add_func("/node/ids_below", test_ids_below);
+	g_test_add_func("/node/contents/forgotten", test_contents);
 	g_test_add_func("/node/more-forgets-than-lookups", test_more_forgets_than_lookups);
 	g_test_add_func("/node/reserved-ids", test_reserved_ids);
 	g_test_add_func("/node/ids-are-never-reused", test_ids_are_never_reused);

@@ -179,6 +179,7 @@ static const struct {
 	ROW("-v", BOOL, transport.show_stderr, 1, 0),
 	ROW("-f", BOOL, transport.show_stderr, 1, 0),
 	ROW("--verbose", BOOL, verbose, 1, 0),
+	ROW("-o stats", BOOL, stats, 1, 0),
 	ROW("-o verbose", BOOL, verbose, 1, 0),
 	ROW("-o sshfs_verbose", BOOL, verbose, 1, 0),
 	ROW("-o workaround=rename", BOOL, sftp.workaround_rename, 1, 0),
@@ -271,6 +272,119 @@ static void note_untested(const char *name, const char *value, const char *help,
 static void test_every_row_is_tested(void)
 {
 	table_for_each(note_untested, NULL);
+}
+
+/* ---- presets ----------------------------------------------------------------------------------- */
+
+static void assert_remembers_as_default(const char *words)
+{
+	struct options *options = parse(words), *defaults = parse("");
+
+	g_assert_cmpmem(&options->cache, sizeof(options->cache), &defaults->cache,
+	                sizeof(defaults->cache));
+	g_assert_cmpfloat(options->fs.entry_timeout, ==, defaults->fs.entry_timeout);
+	g_assert_cmpfloat(options->fs.attr_timeout, ==, defaults->fs.attr_timeout);
+	g_assert_cmpfloat(options->fs.negative_timeout, ==, defaults->fs.negative_timeout);
+	g_assert_false(options->fs.kernel_cache);
+	g_assert_false(options->fs.auto_cache);
+	options_free(options);
+	options_free(defaults);
+}
+
+static void assert_timeouts(const char *words, double entry, double attr, double negative)
+{
+	struct options *options = parse(words);
+
+	g_assert_cmpfloat(options->fs.entry_timeout, ==, entry);
+	g_assert_cmpfloat(options->fs.attr_timeout, ==, attr);
+	g_assert_cmpfloat(options->fs.negative_timeout, ==, negative);
+	options_free(options);
+}
+
+static void assert_cache(const char *words, bool enabled, unsigned int seconds, size_t entries)
+{
+	struct options *options = parse(words);
+
+	g_assert_true(options->cache.enabled == enabled);
+	g_assert_cmpuint(options->cache.name_ns, ==, seconds * SECOND);
+	g_assert_cmpuint(options->cache.attr_ns, ==, seconds * SECOND);
+	g_assert_cmpuint(options->cache.link_ns, ==, seconds * SECOND);
+	g_assert_cmpuint(options->cache.max_entries, ==, entries);
+	options_free(options);
+}
+
+static void test_presets(void)
+{
+	struct options *options = parse("-o kernel_cache,cache=aggressive");
+
+	g_assert_true(options->fs.auto_cache);
+	g_assert_false(options->fs.kernel_cache);
+	options_free(options);
+	assert_remembers_as_default("-o cache=normal");
+	assert_remembers_as_default("-o kernel_cache,auto_cache,dcache_timeout=1,dcache_max_size=1,"
+	                            "entry_timeout=7,dir_cache=no,cache=normal");
+	assert_cache("-o cache=strict", false, 20, 10000);
+	assert_timeouts("-o entry_timeout=7,cache=strict", 0, 0, 0);
+	assert_cache("-o cache=aggressive", true, 300, 200000);
+	assert_cache("-o dir_cache=no,cache=strict,cache=aggressive", true, 300, 200000);
+	assert_timeouts("-o cache=aggressive", -1, -1, -1);
+}
+
+static void test_later_words_win_over_presets(void)
+{
+	struct options *options = parse("-o cache=aggressive,noauto_cache,kernel_cache");
+
+	g_assert_false(options->fs.auto_cache);
+	g_assert_true(options->fs.kernel_cache);
+	options_free(options);
+	assert_cache("-o cache=strict,cache=yes", true, 20, 10000);
+	assert_cache("-o cache=aggressive,dcache_timeout=5,dcache_max_size=6", true, 5, 6);
+	assert_timeouts("-o cache=strict,attr_timeout=3", 0, 3, 0);
+	assert_timeouts("-o cache=aggressive,negative_timeout=3,entry_timeout=4", 4, -1, 3);
+	/* The old words have their meaning still. */
+	assert_cache("-o dcache_timeout=5,cache=no", false, 5, 10000);
+}
+
+/* ---- a mount that is there already -------------------------------------------------------------- */
+
+static void assert_action(const char *const *words, enum options_action action, const char *path)
+{
+	g_autofree char *why = NULL;
+	struct options *options = NULL;
+
+	if (options_parse((int)g_strv_length((char **)words), (char **)words, &options, &why) != 0)
+		g_error("refused: %s", why);
+	g_assert_cmpint(options->action, ==, action);
+	g_assert_cmpstr(options->path, ==, path);
+	options_free(options);
+}
+
+static void assert_action_refused(const char *const *words, const char *message)
+{
+	g_autofree char *why = NULL;
+	struct options *options = NULL;
+
+	g_assert_cmpint(
+		options_parse((int)g_strv_length((char **)words), (char **)words, &options, &why),
+		==, -EINVAL);
+	g_assert_nonnull(strstr(why, message));
+}
+
+#define WORDS(...) ((const char *const[]){"sshfs", __VA_ARGS__, NULL})
+
+static void test_actions(void)
+{
+	assert_action(WORDS("--stats", "mnt"), OPTIONS_STATS, "mnt");
+	assert_action(WORDS("mnt", "--json", "--stats"), OPTIONS_STATS, "mnt");
+	assert_action(WORDS("--refresh", "a:b"), OPTIONS_REFRESH, "a:b");
+	assert_action(WORDS("--refresh", "--", "-x"), OPTIONS_REFRESH, "-x");
+	assert_action_refused(WORDS("--stats"), "missing path");
+	assert_action_refused(WORDS("--stats", "a", "b"), "one path is wanted");
+	assert_action_refused(WORDS("--stats", "a", "b:"), "one path is wanted");
+	assert_action_refused(WORDS("--stats", "--refresh", "a"), "do not go together");
+	assert_action_refused(WORDS("--refresh", "--json", "a"), "goes with `--stats' only");
+	assert_action_refused(WORDS("host:", "/", "--json"), "goes with `--stats' only");
+	assert_action_refused(WORDS("--stats", "a", "--surely-not"), "unknown option");
 }
 
 /* ---- words that go elsewhere ---------------------------------------------------------------------- */
@@ -489,7 +603,7 @@ static void test_refused(void)
 		{"-o max_read", "option `max_read' needs a value"},
 		{"-o reconnect=yes", "option `reconnect=yes' takes no value"},
 		{"-o dir_cache=maybe", "`dir_cache=maybe': expected yes or no"},
-		{"-o cache=maybe", "`cache=maybe': expected yes or no"},
+		{"-o cache=maybe", "`cache=maybe': expected strict, normal, aggressive, yes or no"},
 		{"-o writeback_cache=yes", "`writeback_cache=yes': expected no"},
 		{"-o dcache_timeout=-5", "`dcache_timeout=-5': expected a number of seconds"},
 		{"-o cache_timeout=-5", "`cache_timeout=-5': expected a number of seconds"},
@@ -742,6 +856,9 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/options/fields", test_fields);
+	g_test_add_func("/options/presets", test_presets);
+	g_test_add_func("/options/presets/later_words", test_later_words_win_over_presets);
+	g_test_add_func("/options/actions", test_actions);
 	g_test_add_func("/options/every-row-is-tested", test_every_row_is_tested);
 	g_test_add_func("/options/mount-words", test_mount_words);
 	g_test_add_func("/options/libfuse-takes-every-word", test_libfuse_takes_every_word);
