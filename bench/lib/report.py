@@ -47,7 +47,7 @@ def bars(row, top):
 def plot(rows):
     drawn, top = [], 6
     for row in rows:
-        drawn.append(text(TEXT - 10, top + BAR - 3, row.figure.title.strip(), "end"))
+        drawn.append(text(TEXT - 10, top + BAR - 3, row.figure.title, "end"))
         more, top = bars(row, top)
         drawn += more
         top += 3 * GAP

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a bench has to do with the terminal: a line that tells what is done, tables, and its signals."""
 
+import contextlib
 import signal
 import sys
 
@@ -8,14 +9,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Progress:
-    """One line on a terminal that says what is being done; nothing elsewhere."""
+    """One line on a terminal that says what is being done; nothing elsewhere, or when it is closed."""
 
     def __init__(self):
         self.shown = sys.stderr.isatty()
 
     def say(self, text):
         if self.shown:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):
+                print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
     def clear(self):
         self.say("")

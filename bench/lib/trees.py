@@ -13,19 +13,22 @@ OLD = 1_600_000_000
 
 @dataclasses.dataclass
 class Sizes:
-    """How many of each; names are those of the folders below."""
+    """How many of each."""
 
-    walk: int = 3000        # files, in 70 folders
+    walk: int = 3000        # files, in folders of three levels
+    areas: int = 7          # of the first level: 10 folders each
     long: int = 5000        # files in one folder
-    repository: int = 500   # files, in 40 folders
+    repository: int = 500   # files
+    sources: int = 40       # folders of the repository
     operations: int = 50    # of each kind
     hot: int = 200          # files in one folder
-    hot_seconds: float = 2
+    hot_seconds: float = 5
     cached: int = 100       # folders of 1,000 files
     huge: int = 200_000     # files in one folder
 
 
-QUICK = Sizes(walk=600, long=1000, repository=100, operations=10, hot_seconds=0.5, cached=10, huge=20_000)
+QUICK = Sizes(walk=600, areas=2, long=1000, repository=20, sources=4, operations=10, hot_seconds=1,
+              cached=10, huge=20_000)
 
 
 def write(path, number):
@@ -34,9 +37,9 @@ def write(path, number):
     os.utime(path, (OLD, OLD))
 
 
-def nested_folders():
-    """70 paths: 7 folders, 3 in each of them, 2 in each of these."""
-    for one in range(7):
+def nested_folders(areas):
+    """Paths: some areas, 3 folders in each of them, 2 in each of these."""
+    for one in range(areas):
         yield f"area-{one}"
         for two in range(3):
             yield f"area-{one}/part-{two}"
@@ -79,7 +82,7 @@ class Trees:
         self.git = shutil.which("git") is not None
 
     def make(self):
-        spread(self.top / "walk", list(nested_folders()), self.sizes.walk)
+        spread(self.top / "walk", list(nested_folders(self.sizes.areas)), self.sizes.walk)
         flat(self.top / "long", self.sizes.long)
         flat(self.top / "hot", self.sizes.hot)
         for number in range(self.sizes.cached):
@@ -91,7 +94,7 @@ class Trees:
 
     def _make_repository(self):
         top = self.top / "repository"
-        spread(top, [f"module-{number // 5}/source-{number % 5}" for number in range(40)],
+        spread(top, [f"module-{number // 5}/source-{number % 5}" for number in range(self.sizes.sources)],
                self.sizes.repository)
         for words in (["init", "-q"], ["add", "."],
                       ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-qm", "all"]):
