@@ -23,9 +23,11 @@ demo: build
 check:
 	@test/check
 
+# ARGS: what both know, as --quick and --rounds N.
 bench: build
 	@utils/setup run build demo
 	@bench/loopback $(ARGS)
+	@bench/metadata $(ARGS)
 
 install: build
 	meson install -C $(BUILD) --skip-subprojects --no-rebuild
@@ -40,7 +42,7 @@ help:
 	@echo 'make            build/sshfs, with all that is needed for it'
 	@echo 'make demo       mounts from a throw-away sshd and shows what works here'
 	@echo 'make check      everything that is tested, with two compilers and the sanitizers'
-	@echo 'make bench      measures it beside a floor'
+	@echo 'make bench      measures it beside its peers: one large file, then names and attributes'
 	@echo 'make install    to PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make deps       only what the build needs'
 	@echo 'make format     clang-format on all C files'
