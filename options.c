@@ -33,10 +33,11 @@ struct options *options_new(void)
 		.max_entries = 10000,
 		.clean_ns = 60 * CLOCK_NS_PER_SEC,
 		.min_clean_ns = 5 * CLOCK_NS_PER_SEC,
+		.absent_ns = CLOCK_NEVER,
 	};
 	options->fs.max_threads = 64;
-	options->fs.entry_timeout = 1.0;
-	options->fs.attr_timeout = 1.0;
+	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = -1;
+	options->fs.walk_ahead = 16;
 	options->fs.ac_attr_timeout = -1;
 	options->fs.uid = options->fs.gid = UINT32_MAX;
 	options->fs.umask = options->fs.fmask = options->fs.dmask = UINT32_MAX;

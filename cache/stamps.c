@@ -7,14 +7,14 @@
  */
 #include "stamps.h"
 
-#include <glib.h>
+#include "hash.h"
 
 static size_t slot_of(uint64_t dir, const char *name)
 {
 	uint64_t hash = dir * UINT64_C(0x9e3779b97f4a7c15);
 
 	if (name)
-		hash ^= (uint64_t)g_str_hash(name) * UINT64_C(0xc2b2ae3d27d4eb4f);
+		return hash_string(hash, name) % STAMPS_SLOTS;
 	return (hash ^ hash >> 29) % STAMPS_SLOTS;
 }
 

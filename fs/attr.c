@@ -6,6 +6,9 @@
  * are asked for (the size must be right) and before they are set (a later WRITE would undo a time or
  * a size). An unlinked file has no path; its open handles speak for it.
  *
+ * The kernel wants to know the attributes after a change, and so does the cache: they are asked for behind
+ * the change, in its round trip.
+ *
  * SFTP sets both times or none, and knows no "now": where only one is to change the other is asked for
  * first, and now is our clock's. Times end with 32 bits, in 2106.
  */
@@ -13,13 +16,6 @@
 #include <time.h>
 
 #include "request.h"
-
-int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs)
-{
-	if (fs->settings.follow_symlinks)
-		return sftp_stat(fs->client, path, ret_attrs);
-	return sftp_lstat(fs->client, path, ret_attrs);
-}
 
 /* ---- asking ----------------------------------------------------------------------------------- */
 
@@ -44,9 +40,8 @@ static bool is_still_at(struct fs *fs, uint64_t node, const char *path)
 	return now && strcmp(now, path) == 0;
 }
 
-/* From the server, bypassing the cache. *ret_ticket was taken before it was asked. */
-static int fetch(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
-                 struct sftp_attrs *ret_attrs)
+int attr_fetch_node(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
+                    struct sftp_attrs *ret_attrs)
 {
 	for (;;) {
 		g_autofree char *path = NULL;
@@ -54,9 +49,11 @@ static int fetch(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
 
 		*ret_ticket = cache_take_ticket(fs->cache);
 		path = node_path(fs->nodes, node);
-		if (!path)
+		if (!path) {
+			*ret_ticket = (struct cache_ticket){0};
 			return fetch_by_handle(fs, node, ret_attrs);
-		error = attr_fetch(fs, path, ret_attrs);
+		}
+		error = place_fetch(fs, path, ret_attrs);
 		if ((error && error != -ENOENT) || is_still_at(fs, node, path))
 			return error;
 	}
@@ -95,29 +92,38 @@ static int get_by_handle(struct fs *fs, uint64_t node, struct cache_attr *ret_at
 	return 0;
 }
 
-/* Asks the server on behalf of a name, and tells the cache. */
-static int get_by_name(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
-                       struct cache_attr *ret_attr, uint64_t *ret_left_ns)
-{
-	struct cache_ticket ticket;
-	struct sftp_attrs attrs;
-	struct cache_attr fresh;
-	int error = fetch(fs, node, &ticket, &attrs);
+/* What the server said of a node, when it was asked or behind a change. */
+struct answer {
+	struct cache_ticket ticket; /* taken before */
+	struct sftp_after found;
+};
 
-	if (error == -ENOENT) {
+static void ask(struct fs *fs, uint64_t node, struct answer *answer)
+{
+	answer->found.error = attr_fetch_node(fs, node, &answer->ticket, &answer->found.attrs);
+}
+
+/* It was asked on behalf of a name: the cache is told. */
+static int take_answer(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                       const struct answer *answer, struct cache_attr *ret_attr,
+                       uint64_t *ret_left_ns)
+{
+	struct cache_attr fresh;
+
+	if (answer->found.error == -ENOENT) {
 		cache_on_surprise(fs->cache, dir, name, node);
-		return get_by_handle(fs, node, ret_attr, ret_left_ns) == 0 ? 0 : error;
+		return get_by_handle(fs, node, ret_attr, ret_left_ns) == 0 ? 0 : -ENOENT;
 	}
-	if (error)
-		return error;
-	convert_attrs_to_cache(&attrs, &fresh);
+	if (answer->found.error)
+		return answer->found.error;
+	convert_attrs_to_cache(&answer->found.attrs, &fresh);
 	/* Replaced by another client; the kernel, told ESTALE, looks the name up again. */
 	if (!is_of_node(fs, node, &fresh)) {
 		cache_on_surprise(fs->cache, dir, name, node);
 		node_remove(fs->nodes, dir, name);
 		return get_by_handle(fs, node, ret_attr, ret_left_ns);
 	}
-	cache_put_name(fs->cache, ticket, dir, name, node, &fresh);
+	cache_put_name(fs->cache, answer->ticket, dir, name, node, &fresh);
 	if (!get_cached(fs, node, dir, name, ret_attr, ret_left_ns)) {
 		*ret_attr = fresh;
 		*ret_left_ns = 0;
@@ -128,78 +134,92 @@ static int get_by_name(struct fs *fs, uint64_t node, uint64_t dir, const char *n
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns)
 {
 	g_autofree char *name = NULL;
+	struct answer answer;
 	uint64_t dir;
 	int error = handle_drain_node(fs->handles, node);
 
 	if (error)
 		return error;
-	if (lookup_place(fs, node, &dir, &name)) {
-		if (get_cached(fs, node, dir, name, ret_attr, ret_left_ns))
-			return 0;
-		return get_by_name(fs, node, dir, name, ret_attr, ret_left_ns);
-	}
-	return get_by_handle(fs, node, ret_attr, ret_left_ns);
+	if (!place_of_node(fs, node, &dir, &name))
+		return get_by_handle(fs, node, ret_attr, ret_left_ns);
+	if (get_cached(fs, node, dir, name, ret_attr, ret_left_ns))
+		return 0;
+	ask(fs, node, &answer);
+	return take_answer(fs, node, dir, name, &answer, ret_attr, ret_left_ns);
 }
 
-/* attr_get() in the form that is replied. */
-static int show(struct fs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
+/* Replies to getattr and setattr. */
+static void end(struct request *request, uint64_t node, int error, const struct cache_attr *attr,
+                uint64_t left_ns)
 {
-	struct cache_attr attr;
-	uint64_t left_ns;
-	int error = attr_get(fs, node, &attr, &left_ns);
+	const struct fs *fs = request->fs;
+	struct stat stat;
+	double timeout = 0;
 
-	if (error)
-		return error;
-	convert_cache_to_stat(fs, &attr, node_ino(fs->nodes, node), ret_stat);
-	*ret_timeout = lookup_timeout(fs, fs->settings.attr_timeout, left_ns);
-	return 0;
+	if (!error) {
+		convert_cache_to_stat(fs, attr, node_ino(fs->nodes, node), &stat);
+		node_note_told(fs->nodes, node, attr->size, attr->mtime);
+		timeout = convert_timeout(fs, fs->settings.attr_timeout, left_ns);
+	}
+	request_end_attr(request, error, &stat, timeout);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct request request;
-	struct stat stat;
-	double timeout = 0;
+	struct cache_attr attr;
+	uint64_t left_ns = 0;
 	int error;
 
 	request_begin(&request, req, OP_GETATTR);
-	error = show(request.fs, node, &stat, &timeout);
-	request_end_attr(&request, error, &stat, timeout);
+	error = attr_get(request.fs, node, &attr, &left_ns);
+	end(&request, node, error, &attr, left_ns);
 }
 
 /* ---- setting ---------------------------------------------------------------------------------- */
 
-static int set_by_handle(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+#define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
+#define SET_TIMES (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)
+#define SET_MORE  (FUSE_SET_ATTR_MODE | SET_OWNER | SET_TIMES)
+#define SET_ALL   (FUSE_SET_ATTR_SIZE | SET_MORE)
+
+static int set_by_handle(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs,
+                         struct sftp_after *after)
 {
 	struct handle *handle = handle_find(fs->handles, node, false);
 	int error;
 
 	if (!handle)
 		return -ESTALE;
-	error = sftp_fsetstat(handle_file(handle), attrs);
+	error = sftp_fsetstat(handle_file(handle), attrs, NULL, after);
 	handle_unref(handle);
 	return error;
 }
 
 /* SETSTAT follows symlinks: better none than on the wrong file. */
 static int set_by_path(struct fs *fs, uint64_t node, const char *path,
-                       const struct sftp_attrs *attrs)
+                       const struct sftp_attrs *attrs, struct sftp_after *after)
 {
 	if (S_ISLNK(node_type(fs->nodes, node)) && !fs->settings.follow_symlinks)
-		return sftp_lsetstat(fs->client, path, attrs);
-	return sftp_setstat(fs->client, path, attrs);
+		return sftp_lsetstat(fs->client, path, attrs, after);
+	return sftp_setstat(fs->client, path, attrs, after);
 }
 
-static int set_attrs(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+static int set_attrs(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs,
+                     struct answer *answer)
 {
 	for (;;) {
-		g_autofree char *path = node_path(fs->nodes, node);
+		g_autofree char *path = NULL;
 		int error;
 
-		if (!path)
-			return set_by_handle(fs, node, attrs);
-		error = set_by_path(fs, node, path, attrs);
-		if (!lookup_node_was_moved(fs, error, node, path))
+		answer->ticket = cache_take_ticket(fs->cache);
+		path = node_path(fs->nodes, node);
+		if (!path) {
+			answer->ticket = (struct cache_ticket){0};
+			return set_by_handle(fs, node, attrs, &answer->found);
+		}
+		error = set_by_path(fs, node, path, attrs, &answer->found);
+		if (!place_node_was_moved(fs, error, node, path))
 			return error;
 	}
 }
@@ -223,14 +243,13 @@ static int wanted_times(const struct stat *stat, int valid, int64_t *ret_atime, 
 static int add_times(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
                      struct sftp_attrs *attrs)
 {
-	const int both = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
 	struct sftp_attrs old = {.flags = 0};
 	struct cache_ticket ticket;
 	int64_t atime, mtime;
 	int error = 0;
 
-	if ((valid & both) != both)
-		error = fetch(fs, node, &ticket, &old);
+	if ((valid & SET_TIMES) != SET_TIMES)
+		error = attr_fetch_node(fs, node, &ticket, &old);
 	if (error)
 		return error;
 	atime = old.atime;
@@ -252,27 +271,37 @@ static void add_owner(const struct stat *stat, int valid, struct sftp_attrs *att
 }
 
 /* All but the size goes to the server in one request. */
-static int set_all(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
-                   struct handle *handle)
+static int set_more(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
+                    struct answer *answer)
 {
 	struct sftp_attrs attrs = {.flags = 0};
 	int error = 0;
 
-	if (valid & FUSE_SET_ATTR_SIZE)
-		error = truncate_node(fs, node, handle, (uint64_t)stat->st_size);
-	if (error)
-		return error;
 	if (valid & FUSE_SET_ATTR_MODE) {
 		attrs.flags |= SFTP_ATTR_PERMISSIONS;
 		attrs.permissions = stat->st_mode & 07777;
 	}
-	if (valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+	if (valid & SET_OWNER)
 		add_owner(stat, valid, &attrs);
-	if (valid & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME))
+	if (valid & SET_TIMES)
 		error = add_times(fs, node, stat, valid, &attrs);
-	if (error || !attrs.flags)
-		return error;
-	return set_attrs(fs, node, &attrs);
+	return error ? error : set_attrs(fs, node, &attrs, answer);
+}
+
+/* What the last request comes back with is the answer. */
+static int set_all(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
+                   struct handle *handle, struct answer *answer)
+{
+	int error = 0;
+
+	if (valid & FUSE_SET_ATTR_SIZE)
+		error = truncate_node(fs, node, handle, (uint64_t)stat->st_size, &answer->ticket,
+		                      valid & SET_MORE ? NULL : &answer->found);
+	if (!error && valid & SET_MORE)
+		error = set_more(fs, node, stat, valid, answer);
+	if (!error && answer->found.error == -EAGAIN)
+		ask(fs, node, answer);
+	return error;
 }
 
 /* NOW comes with or without the plain flag of the same time. */
@@ -286,37 +315,48 @@ static int with_plain_flags(int valid)
 }
 
 static int setattr_work(struct fs *fs, uint64_t node, const struct stat *stat, int valid,
-                        struct handle *handle)
+                        struct handle *handle, struct cache_attr *ret_attr, uint64_t *ret_left_ns)
 {
+	struct answer answer = {.found.follow = fs->settings.follow_symlinks};
 	g_autofree char *name = NULL;
 	uint64_t dir;
-	bool has_name = lookup_place(fs, node, &dir, &name);
+	bool has_name = place_of_node(fs, node, &dir, &name);
 	int error = handle_drain_node(fs->handles, node);
 
 	if (error)
 		return error;
 	if (has_name)
 		cache_on_change(fs->cache, CACHE_BEGINS, dir, name);
-	error = set_all(fs, node, stat, with_plain_flags(valid), handle);
+	error = set_all(fs, node, stat, valid, handle, &answer);
 	if (has_name)
-		cache_on_change(fs->cache, CACHE_ENDED, dir, name);
-	return error;
+		answer.ticket = cache_end_change(fs->cache, answer.ticket, dir, name);
+	if (error)
+		return error;
+	if (has_name)
+		return take_answer(fs, node, dir, name, &answer, ret_attr, ret_left_ns);
+	if (answer.found.error)
+		return answer.found.error;
+	convert_attrs_to_cache(&answer.found.attrs, ret_attr);
+	*ret_left_ns = 0;
+	return 0;
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int valid,
+static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *stat, int valid,
                        struct fuse_file_info *fi)
 {
 	struct handle *handle = fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
 	struct request request;
-	struct stat stat;
-	double timeout = 0;
+	struct cache_attr attr;
+	uint64_t left_ns = 0;
 	int error;
 
 	request_begin(&request, req, OP_SETATTR);
-	error = setattr_work(request.fs, node, attr, valid, handle);
-	if (!error)
-		error = show(request.fs, node, &stat, &timeout);
-	request_end_attr(&request, error, &stat, timeout);
+	valid = with_plain_flags(valid);
+	if (valid & SET_ALL)
+		error = setattr_work(request.fs, node, stat, valid, handle, &attr, &left_ns);
+	else
+		error = attr_get(request.fs, node, &attr, &left_ns);
+	end(&request, node, error, &attr, left_ns);
 }
 
 /* ---- access ----------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /*
  * struct fs: what the handlers share. Internal to fs/.
  *
- * Lock order: nodes -> node's handles -> handle; none of them is held while waiting for the network
+ * Lock order: streams -> stream -> nodes -> node's handles -> handle; none of them is held while waiting for the network
  * or replying. cache and client lock for themselves and are called without any of ours.
  */
 #ifndef FS_CONTEXT_H
@@ -18,6 +18,8 @@ struct autounmount;
 struct node_table;
 struct handle_table;
 struct stats;
+struct stream_table;
+struct walk;
 
 /* Why the serving shall end; ending.c. */
 struct ending {
@@ -42,6 +44,8 @@ struct fs {
 	struct handle_table *handles;
 	struct open_dirs open_dirs;
 	struct stats *stats;
+	struct stream_table *streams;
+	struct walk *walk;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
 	struct autounmount *autounmount; /* set once by fs_mount() */

@@ -5,8 +5,9 @@
  *
  * The cache keeps what the server said; what is shown is decided here, at the last moment. The kernel
  * makes an inode bad when its size is negative or its type is none it knows, so that a broken server
- * must not get such values past here.
+ * must not get such values past here. For how long it may believe them is said here, too.
  */
+#include "clock.h"
 #include "request.h"
 
 #define NOT_SET UINT32_MAX /* of struct fs_settings' uid, gid and masks */
@@ -87,4 +88,14 @@ void convert_cache_to_stat(const struct fs *fs, const struct cache_attr *attr, u
 		.st_mtime = attr->mtime,
 		.st_ctime = attr->mtime,
 	};
+}
+
+double convert_timeout(const struct fs *fs, double setting, uint64_t left_ns)
+{
+	double left = (double)left_ns / CLOCK_NS_PER_SEC;
+
+	/* Without a cache there is nothing to be in line with: the user's word counts. */
+	if (!cache_is_enabled(fs->cache))
+		return MAX(setting, 0);
+	return setting < 0 ? left : MIN(setting, left);
 }

@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Listings. An open folder reads from one snapshot, which it takes when it is read from the start: the
- * cache's if that is still valid, else a new one from the server. Offset 0 again (rewinddir) takes
- * the snapshot anew. So offsets are places in the snapshot, listings of an unchanged folder are equal,
- * and telldir(3) and seekdir(3) work; and a listing that began before a change goes on undisturbed.
+ * Listings. An open folder reads from one stream of entries (stream.h), which it takes when it is read from
+ * the start: what the cache knows if that is still valid, else what arrives from the server. Offset 0
+ * again (rewinddir) takes it anew. So offsets are places in the stream, listings of an unchanged folder
+ * are equal, and telldir(3) and seekdir(3) work; and a listing that began before a change goes on undisturbed.
  *
- * A snapshot may be old by the time an entry of it is read. What the kernel is told for keeps, an entry
- * with attributes (readdirplus), hence comes from the cache, which has followed every change, and not
- * from the snapshot: what the cache does not know goes out as a bare name and type.
+ * What was listed may be outdated by the time an entry of it is read. What the kernel is told for keeps, an
+ * entry with attributes (readdirplus), is hence what the cache makes of it, which has followed every change
+ * (cache_get_listed()): what is in doubt goes out as a bare name and type.
+ *
+ * The kernel keeps what it has read of a folder while we know that it is still what the cache holds
+ * (FOPEN_KEEP_CACHE): then READDIR does not come to us at all. Our own changes it sees by itself.
  *
  * opendir asks nothing of the server: folders are opened to be synced or as a starting point as often
  * as to be read.
  */
 #include <pthread.h>
 
-#include "listing.h"
 #include "lock.h"
 #include "request.h"
+#include "stream.h"
 #include "util.h"
+#include "walk.h"
 
-#define ENTRIES_MAX  (16 * MIB) /* of one folder; more is not a listing but an attack */
-#define REPEATED_MAX 1024       /* names that come again, besides as many as there are */
-#define REPLY_MAX    MIB        /* bytes; the kernel asks for less */
-#define FIRST_OFFSET 2          /* that of the snapshot's first entry, after "." and ".." */
+#define REPLY_MAX    MIB /* bytes; the kernel asks for less */
+#define FIRST_OFFSET 2   /* that of the first entry, after "." and ".." */
 
 struct dir_handle {
 	pthread_mutex_t lock;
-	struct listing *listing; /* NULL: not read yet; protected by lock */
-	GList link;              /* in fs->open_dirs; protected by that one's lock */
+	struct stream *stream; /* NULL: not read yet; protected by lock */
+	GList link;            /* in fs->open_dirs; protected by that one's lock */
 };
 
 static struct dir_handle *handle_of(const struct fuse_file_info *fi)
@@ -35,128 +37,69 @@ static struct dir_handle *handle_of(const struct fuse_file_info *fi)
 	return (struct dir_handle *)(uintptr_t)fi->fh;
 }
 
-/* ---- taking a snapshot ------------------------------------------------------------------------ */
+/* ---- the stream of a handle ------------------------------------------------------------------- */
 
-struct build {
-	struct fs *fs;
-	uint64_t dir;
-	struct listing *listing;
-	size_t repeated; /* names that had come before */
-};
-
-/* Each name may come twice, where a folder changes meanwhile; a server that goes on so never ends. */
-static bool is_endless(const struct build *build)
+/* From now on the handle reads from this one, of which it takes over the reference. */
+static void set_stream(struct dir_handle *handle, struct stream *stream)
 {
-	return build->repeated > listing_count(build->listing) + REPEATED_MAX;
+	struct stream *old;
+
+	pthread_mutex_lock(&handle->lock);
+	old = handle->stream;
+	handle->stream = stream;
+	pthread_mutex_unlock(&handle->lock);
+	stream_unref(old);
+}
+
+/* The handle's own stream, referenced, or NULL. */
+static struct stream *get_own_stream(struct dir_handle *handle)
+{
+	LOCK_SCOPE(&handle->lock);
+
+	return handle->stream ? stream_ref(handle->stream) : NULL;
+}
+
+static struct stream *take_stream(struct fs *fs, uint64_t dir, struct dir_handle *handle,
+                                  off_t offset)
+{
+	struct stream *stream = offset > 0 ? get_own_stream(handle) : NULL;
+
+	if (stream)
+		return stream;
+	stream = stream_get(fs, dir);
+	stream_want(stream);
+	/* The kernel fills its pages anew from here on. */
+	node_note_listing(fs->nodes, dir, stream_serial(stream));
+	set_stream(handle, stream_ref(stream));
+	return stream;
+}
+
+static size_t place_of(off_t offset)
+{
+	return (size_t)(MAX(offset, FIRST_OFFSET) - FIRST_OFFSET);
 }
 
 /*
- * Attributes without a size are not all there is to say of a file: shown, it would read as empty. And
- * those of a link are not those of what it leads to, which follow_symlinks shows.
+ * The stream to read from, referenced, with the entry at the offset, unless there are no more. Where a
+ * folder that is too large to be kept is read again from further back, it is asked for again.
  */
-static bool are_attrs_shown(const struct fs *fs, const struct sftp_attrs *attrs)
+static int get_stream(struct fs *fs, uint64_t dir, struct dir_handle *handle, off_t offset,
+                      struct stream **ret_stream)
 {
-	if (!attrs || !(attrs->flags & SFTP_ATTR_PERMISSIONS))
-		return false;
-	if (!(attrs->flags & SFTP_ATTR_SIZE) && !S_ISDIR(attrs->permissions))
-		return false;
-	return !(fs->settings.follow_symlinks && S_ISLNK(attrs->permissions));
-}
+	struct stream *stream = take_stream(fs, dir, handle, offset);
+	int result = stream_await(stream, place_of(offset));
 
-static int append_entry(const char *name, const struct sftp_attrs *attrs, void *data)
-{
-	struct build *build = data;
-	struct listing_entry entry = {
-		.name = name,
-		.id = lookup_choose_id(build->fs, build->dir, name),
-		.has_attr = are_attrs_shown(build->fs, attrs),
-	};
-	size_t count = listing_count(build->listing);
-
-	if (count >= ENTRIES_MAX)
-		return -EOVERFLOW;
-	if (entry.has_attr)
-		convert_attrs_to_cache(attrs, &entry.attr);
-	listing_append(build->listing, &entry);
-	build->repeated += listing_count(build->listing) == count;
-	return is_endless(build) ? -EPROTO : 0;
-}
-
-static int list_once(struct fs *fs, uint64_t dir, const char *path, struct listing **ret_listing)
-{
-	struct build build = {.fs = fs, .dir = dir, .listing = listing_new()};
-	int error = sftp_list(fs->client, path, append_entry, &build);
-
-	if (error) {
-		listing_unref(build.listing);
-		return error;
+	if (result == -ESTALE) {
+		stream_unref(stream);
+		stream = stream_new(fs, dir);
+		set_stream(handle, stream_ref(stream));
+		result = stream_await(stream, place_of(offset));
 	}
-	*ret_listing = build.listing;
-	return 0;
-}
-
-static void note_surprise(struct fs *fs, uint64_t node)
-{
-	g_autofree char *name = NULL;
-	uint64_t dir;
-
-	if (lookup_place(fs, node, &dir, &name))
-		cache_on_surprise(fs->cache, dir, name, node);
-}
-
-static int list_server(struct fs *fs, uint64_t dir, struct listing **ret_listing)
-{
-	for (;;) {
-		struct cache_ticket ticket = cache_take_ticket(fs->cache);
-		g_autofree char *path = node_path(fs->nodes, dir);
-		int error;
-
-		if (!path)
-			return -ENOENT;
-		error = list_once(fs, dir, path, ret_listing);
-		if (lookup_node_was_moved(fs, error, dir, path))
-			continue;
-		if (!error)
-			cache_put_listing(fs->cache, ticket, dir, *ret_listing);
-		else if (error == -ENOENT || error == -ENOTDIR)
-			note_surprise(fs, dir);
-		return error;
+	if (result < 0) {
+		stream_unref(stream);
+		return result;
 	}
-}
-
-static int take_snapshot(struct fs *fs, uint64_t dir, struct listing **ret_listing)
-{
-	struct listing *cached = cache_get_listing(fs->cache, dir);
-
-	if (!cached)
-		return list_server(fs, dir, ret_listing);
-	*ret_listing = cached;
-	return 0;
-}
-
-/* The snapshot to read from, referenced: the handle's own, or from the start a new one. */
-static int get_snapshot(struct fs *fs, uint64_t dir, struct dir_handle *handle, off_t offset,
-                        struct listing **ret_listing)
-{
-	struct listing *fresh = NULL, *old;
-	int error;
-
-	if (offset > 0) {
-		LOCK_SCOPE(&handle->lock);
-		if (handle->listing) {
-			*ret_listing = listing_ref(handle->listing);
-			return 0;
-		}
-	}
-	error = take_snapshot(fs, dir, &fresh);
-	if (error)
-		return error;
-	pthread_mutex_lock(&handle->lock);
-	old = handle->listing;
-	handle->listing = listing_ref(fresh);
-	pthread_mutex_unlock(&handle->lock);
-	listing_unref(old);
-	*ret_listing = fresh;
+	*ret_stream = stream;
 	return 0;
 }
 
@@ -166,6 +109,7 @@ struct reply {
 	struct fs *fs;
 	fuse_req_t req;
 	uint64_t dir;
+	struct cache_ticket ticket; /* of what was listed */
 	bool plus;
 	char *buf;
 	size_t size, used; /* bytes */
@@ -215,58 +159,65 @@ static uint64_t parent_of(struct fs *fs, uint64_t node)
 	return node_name(fs->nodes, node, &parent, &name) ? parent : FUSE_ROOT_ID;
 }
 
-/* False: no more room. Entries that were removed since the snapshot are passed over. */
-static bool add_listed(struct reply *reply, const struct listing_entry *listed, off_t next)
+/* What the kernel is told of an entry; false: nothing, it was removed since. */
+static bool describe(struct reply *reply, const struct listing_entry *listed,
+                     struct fuse_entry_param *ret_entry)
 {
 	struct fs *fs = reply->fs;
-	struct fuse_entry_param entry;
 	struct cache_name known;
-	enum cache_known answer = cache_get_name(fs->cache, reply->dir, listed->name, &known);
+	enum cache_known answer =
+		cache_get_listed(fs->cache, reply->ticket, reply->dir, listed, &known);
 
-	if (answer == CACHE_ABSENT)
-		return true;
-	if (!has_room(reply, listed->name))
+	if (answer == CACHE_ABSENT || listed->state == LISTING_REMOVED)
 		return false;
-	if (!reply->plus || answer != CACHE_PRESENT || !known.has_attr ||
-	    lookup_enter_known(fs, reply->dir, listed->name, &known, &entry) != 0) {
-		entry = (struct fuse_entry_param){0};
-		entry.attr.st_ino = node_child_ino(fs->nodes, reply->dir, listed->name);
-		entry.attr.st_mode = listed->has_attr ? listed->attr.mode & S_IFMT : 0;
-	}
-	add_entry(reply, listed->name, &entry, next);
+	if (reply->plus && answer == CACHE_PRESENT && known.has_attr &&
+	    lookup_enter_known(fs, reply->dir, listed->name, &known, ret_entry) == 0)
+		return true;
+	*ret_entry = (struct fuse_entry_param){0};
+	ret_entry->attr.st_ino = node_child_ino(fs->nodes, reply->dir, listed->name);
+	ret_entry->attr.st_mode = listed->has_attr ? listed->attr.mode & S_IFMT : 0;
 	return true;
 }
 
-static void fill(struct reply *reply, const struct listing *listing, off_t offset)
+/* False: no more room. */
+static bool add_listed(const struct listing_entry *listed, size_t next, void *data)
 {
-	size_t count = listing_count(listing);
-	struct listing_entry listed;
+	struct reply *reply = data;
+	struct fuse_entry_param entry;
 
+	if (!has_room(reply, listed->name))
+		return false;
+	if (describe(reply, listed, &entry))
+		add_entry(reply, listed->name, &entry, (off_t)next + FIRST_OFFSET);
+	return true;
+}
+
+static void fill(struct reply *reply, struct stream *stream, off_t offset)
+{
+	reply->ticket = stream_ticket(stream);
 	if (offset < 1 && !add_dot(reply, ".", reply->dir, 1))
 		return;
 	if (offset < FIRST_OFFSET &&
 	    !add_dot(reply, "..", parent_of(reply->fs, reply->dir), FIRST_OFFSET))
 		return;
-	for (size_t i = MAX(offset, FIRST_OFFSET) - FIRST_OFFSET; i < count; i++) {
-		listing_get(listing, i, &listed);
-		if (!add_listed(reply, &listed, (off_t)i + FIRST_OFFSET + 1))
-			return;
-	}
+	stream_each(stream, place_of(offset), add_listed, reply);
 }
 
 static ssize_t readdir_work(struct reply *reply, struct dir_handle *handle, off_t offset)
 {
-	struct listing *listing;
+	struct stream *stream;
 	int error;
 
 	if (offset < 0)
 		return -EINVAL;
-	error = get_snapshot(reply->fs, reply->dir, handle, offset, &listing);
+	if (offset == 0)
+		walk_reads(reply->fs->walk, reply->dir);
+	error = get_stream(reply->fs, reply->dir, handle, offset, &stream);
 	if (error)
 		return error;
 	reply->buf = g_malloc(reply->size);
-	fill(reply, listing, offset);
-	listing_unref(listing);
+	fill(reply, stream, offset);
+	stream_unref(stream);
 	return (ssize_t)reply->used;
 }
 
@@ -315,19 +266,43 @@ static void dir_handle_free(struct fs *fs, struct dir_handle *handle)
 	pthread_mutex_lock(&fs->open_dirs.lock);
 	g_queue_unlink(&fs->open_dirs.handles, &handle->link);
 	pthread_mutex_unlock(&fs->open_dirs.lock);
-	listing_unref(handle->listing);
+	stream_unref(handle->stream);
 	pthread_mutex_destroy(&handle->lock);
 	g_free(handle);
 }
 
+/*
+ * With what is known, if it is; then the kernel's pages are good if they were made of the same, and should they
+ * end in the middle it goes on from there.
+ */
+static void set_modes(struct fs *fs, uint64_t dir, struct dir_handle *handle,
+                      struct fuse_file_info *fi)
+{
+	struct stream *stream;
+
+	fi->cache_readdir = cache_is_enabled(fs->cache);
+	stream = stream_get_cached(fs, dir);
+	if (!stream)
+		return;
+	fi->keep_cache = node_note_listing(fs->nodes, dir, stream_serial(stream));
+	handle->stream = stream;
+	if (fi->keep_cache) {
+		stream_want(stream);
+		walk_reads(fs->walk, dir);
+	}
+}
+
 static void op_opendir(fuse_req_t req, fuse_ino_t dir, struct fuse_file_info *fi)
 {
+	struct dir_handle *handle;
 	struct request request;
 	struct fs *fs;
 
 	request_begin(&request, req, OP_OPENDIR);
 	fs = request.fs;
-	fi->fh = (uintptr_t)dir_handle_new(fs);
+	handle = dir_handle_new(fs);
+	fi->fh = (uintptr_t)handle;
+	set_modes(fs, dir, handle, fi);
 	if (!request_end_open(&request, 0, fi))
 		dir_handle_free(fs, handle_of(fi));
 }

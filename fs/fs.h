@@ -51,7 +51,8 @@ struct fs_settings {
 
 	/* How the server is used. */
 	bool disable_hardlink;
-	bool sync_write; /* sshfs_sync: each write waits for its replies */
+	unsigned int walk_ahead; /* folders listed ahead at the same time; 0: none */
+	bool sync_write;         /* sshfs_sync: each write waits for its replies */
 	bool no_readahead;
 	bool workaround_truncate, workaround_fstat, workaround_buflimit;
 	bool check_root; /* LSTAT of base_path before mounting */

@@ -70,7 +70,7 @@ static struct change *change_begin(struct fs *fs, uint64_t node)
 	struct change *change = g_new0(struct change, 1);
 
 	change->fs = fs;
-	if (lookup_place(fs, node, &change->dir, &change->name))
+	if (place_of_node(fs, node, &change->dir, &change->name))
 		cache_on_change(fs->cache, CACHE_BEGINS, change->dir, change->name);
 	return change;
 }

@@ -7,55 +7,15 @@
  * An answer that the cache dropped, because something happened to the name meanwhile, is told with no
  * time at all.
  *
- * The race that shaped it: the path is put together, the folder is renamed by another process, the
- * server says ENOENT. The name is not missing; its path was old. So the path is put together again,
- * and if it has changed, so is the question. Likewise the name may have been removed and made again,
- * as something else, while the answer was on its way.
+ * The race that shaped it: the name is removed, and made again as something else, while the answer is on
+ * its way. So an answer that contradicts a node made meanwhile is asked for again, as is one about a path
+ * that is outdated (place.c).
  */
 #include <limits.h>
 #include <string.h>
 
-#include "clock.h"
 #include "request.h"
-
-double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns)
-{
-	double left = (double)left_ns / CLOCK_NS_PER_SEC;
-
-	/* Without a cache there is nothing to be in line with: the user's word counts. */
-	if (!cache_is_enabled(fs->cache))
-		return MAX(setting, 0);
-	return setting < 0 ? left : MIN(setting, left);
-}
-
-bool lookup_was_moved(struct fs *fs, int error, uint64_t dir, const char *name, const char *path)
-{
-	g_autofree char *now = NULL;
-
-	if (error != -ENOENT)
-		return false;
-	now = node_child_path(fs->nodes, dir, name);
-	return now && strcmp(now, path) != 0;
-}
-
-bool lookup_node_was_moved(struct fs *fs, int error, uint64_t node, const char *path)
-{
-	g_autofree char *now = NULL;
-
-	if (error != -ENOENT)
-		return false;
-	now = node_path(fs->nodes, node);
-	return now && strcmp(now, path) != 0;
-}
-
-bool lookup_place(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name)
-{
-	if (node != FUSE_ROOT_ID)
-		return node_name(fs->nodes, node, ret_dir, ret_name);
-	*ret_dir = 0;
-	*ret_name = g_strdup("");
-	return true;
-}
+#include "walk.h"
 
 /* ---- the kernel is told ----------------------------------------------------------------------- */
 
@@ -78,11 +38,12 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
 	if (!id)
 		return -ESTALE;
 	node_set_type(fs->nodes, id, known->attr.mode);
+	node_note_told(fs->nodes, id, known->attr.size, known->attr.mtime);
 	*ret_entry = (struct fuse_entry_param){
 		.ino = id,
 		.entry_timeout =
-			lookup_timeout(fs, fs->settings.entry_timeout, known->name_left_ns),
-		.attr_timeout = lookup_timeout(fs, fs->settings.attr_timeout, known->attr_left_ns),
+			convert_timeout(fs, fs->settings.entry_timeout, known->name_left_ns),
+		.attr_timeout = convert_timeout(fs, fs->settings.attr_timeout, known->attr_left_ns),
 	};
 	convert_cache_to_stat(fs, &known->attr, node_ino(fs->nodes, id), &ret_entry->attr);
 	return 0;
@@ -119,27 +80,10 @@ int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const 
 	return lookup_enter_known(fs, dir, name, &fresh, ret_entry);
 }
 
-int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
-                     struct fuse_entry_param *ret_entry)
-{
-	struct cache_ticket ticket = cache_take_ticket(fs->cache);
-	g_autofree char *path = node_child_path(fs->nodes, dir, name);
-	struct sftp_attrs attrs;
-	int error;
-
-	if (!path)
-		return -ENOENT;
-	error = attr_fetch(fs, path, &attrs);
-	/* A dangling symlink was made, with follow_symlinks on: there is but the link to show. */
-	if (error == -ENOENT && fs->settings.follow_symlinks)
-		error = sftp_lstat(fs->client, path, &attrs);
-	return error ? error : lookup_enter(fs, ticket, dir, name, &attrs, ret_entry);
-}
-
 /* A missing name, for the kernel to remember if the user wants that. */
 static int answer_absent(struct fs *fs, uint64_t left_ns, struct fuse_entry_param *ret_entry)
 {
-	double timeout = lookup_timeout(fs, fs->settings.negative_timeout, left_ns);
+	double timeout = convert_timeout(fs, fs->settings.negative_timeout, left_ns);
 
 	if (timeout <= 0)
 		return -ENOENT;
@@ -173,12 +117,12 @@ static int ask_once(struct fs *fs, uint64_t dir, const char *name, char **ret_pa
 	*ret_path = node_child_path(fs->nodes, dir, name);
 	if (!*ret_path)
 		return -ENOENT;
-	error = attr_fetch(fs, *ret_path, &attrs);
+	error = place_fetch(fs, *ret_path, &attrs);
 	if (!error && is_outdated(fs, dir, name, node, &attrs))
 		return -EAGAIN;
 	if (!error)
 		return lookup_enter(fs, ticket, dir, name, &attrs, ret_entry);
-	if (error != -ENOENT || lookup_was_moved(fs, error, dir, name, *ret_path))
+	if (error != -ENOENT || place_name_was_moved(fs, error, dir, name, *ret_path))
 		return error;
 	cache_put_absent(fs->cache, ticket, dir, name);
 	if (cache_is_enabled(fs->cache) &&
@@ -194,7 +138,8 @@ static int ask_server(struct fs *fs, uint64_t dir, const char *name,
 		g_autofree char *path = NULL;
 		int error = ask_once(fs, dir, name, &path, ret_entry);
 
-		if (error != -EAGAIN && (!path || !lookup_was_moved(fs, error, dir, name, path)))
+		if (error != -EAGAIN &&
+		    (!path || !place_name_was_moved(fs, error, dir, name, path)))
 			return error;
 	}
 }
@@ -214,11 +159,14 @@ static int lookup_work(struct fs *fs, uint64_t dir, const char *name,
 	if (error)
 		return error;
 	answer = cache_get_name(fs->cache, dir, name, &known);
+	if (answer != CACHE_UNKNOWN)
+		walk_found(fs->walk, dir);
 	if (answer == CACHE_PRESENT && known.has_attr &&
 	    lookup_enter_known(fs, dir, name, &known, ret_entry) == 0)
 		return 0;
 	if (answer == CACHE_ABSENT)
 		return answer_absent(fs, known.name_left_ns, ret_entry);
+	walk_missed(fs->walk, dir);
 	return ask_server(fs, dir, name, ret_entry);
 }
 

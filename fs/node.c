@@ -37,7 +37,12 @@ struct node {
 	uint64_t lookups;    /* what the kernel holds */
 	unsigned int children, refs;
 	uint32_t type;
-	bool has_contents; /* the two below are noted */
+	uint64_t
+		listing; /* serial of what the kernel's pages of a folder are filled from; 0: none noted */
+	uint64_t told_size; /* what the kernel was told last; told_mtime INT64_MIN: nothing */
+	int64_t told_mtime;
+	uint64_t contents_seen; /* when the two below were first seen; 0: nothing noted */
+	bool contents_proven;
 	uint64_t contents_size;
 	int64_t contents_mtime;
 };
@@ -140,6 +145,7 @@ static struct node *node_new(struct node_table *table, uint64_t id, struct ino *
 	node->ino = ino;
 	node->parent = parent;
 	node->name = g_strdup(name);
+	node->told_mtime = INT64_MIN;
 	g_hash_table_insert(table->by_id, &node->id, node);
 	if (parent) {
 		parent->children++;
@@ -412,18 +418,59 @@ void node_set_type(struct node_table *table, uint64_t id, uint32_t type)
 		node->type = type & S_IFMT;
 }
 
-bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)
+static bool has_contents(const struct node *node, uint64_t size, int64_t mtime)
+{
+	return node->contents_seen && node->contents_size == size && node->contents_mtime == mtime;
+}
+
+enum node_contents node_note_contents(struct node_table *table, uint64_t id, uint64_t size,
+                                      int64_t mtime, uint64_t now)
 {
 	LOCK_SCOPE(&table->lock);
 	struct node *node = find_id(table, id);
-	bool same;
 
 	if (!node)
-		return false;
-	same = node->has_contents && node->contents_size == size && node->contents_mtime == mtime;
-	node->has_contents = true;
-	node->contents_size = size;
-	node->contents_mtime = mtime;
+		return NODE_CONTENTS_NEW;
+	if (!has_contents(node, size, mtime)) {
+		node->contents_seen = now;
+		node->contents_size = size;
+		node->contents_mtime = mtime;
+		node->contents_proven = false;
+		return NODE_CONTENTS_NEW;
+	}
+	if (node->contents_proven)
+		return NODE_CONTENTS_PROVEN;
+	node->contents_proven = now > clock_add(node->contents_seen, NODE_RACY_NS);
+	return NODE_CONTENTS_SAME;
+}
+
+void node_note_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+
+	if (!node)
+		return;
+	node->told_size = size;
+	node->told_mtime = mtime;
+}
+
+bool node_was_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+
+	return node && node->told_size == size && node->told_mtime == mtime;
+}
+
+bool node_note_listing(struct node_table *table, uint64_t id, uint64_t serial)
+{
+	LOCK_SCOPE(&table->lock);
+	struct node *node = find_id(table, id);
+	bool same = node && node->listing == serial;
+
+	if (node)
+		node->listing = serial;
 	return same;
 }
 
@@ -433,7 +480,7 @@ void node_forget_contents(struct node_table *table, uint64_t id)
 	struct node *node = find_id(table, id);
 
 	if (node)
-		node->has_contents = false;
+		node->contents_seen = 0;
 }
 
 uint32_t node_type(struct node_table *table, uint64_t id)

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock.h"
+
 struct node_table;
 
 /* `base_path` is the mounted folder on the server; "" is the remote home. */
@@ -68,13 +70,34 @@ void node_share_ino(struct node_table *table, uint64_t id, uint64_t other);
 void node_set_type(struct node_table *table, uint64_t id, uint32_t type);
 uint32_t node_type(struct node_table *table, uint64_t id);
 
+enum node_contents {
+	NODE_CONTENTS_NEW,    /* others than those noted before */
+	NODE_CONTENTS_SAME,   /* the same, as far as can be seen */
+	NODE_CONTENTS_PROVEN, /* the same for certain */
+};
+
 /*
- * Notes the size and mtime under which a node's contents were opened. True when they are those noted
- * before, so that pages the kernel has kept may still be right. False for an unknown node.
+ * Notes the size and mtime under which a node's contents are opened, at `now` (util/clock.h), and tells
+ * whether pages that the kernel has kept are still right. Mtime has whole seconds: a file that is
+ * changed again within the second in which it was looked at looks the same. So contents are proven only
+ * from the second opening on that comes more than NODE_RACY_NS after they were first seen; the pages
+ * have then been read behind all that could have gone unseen. NEW for an unknown node.
  */
-bool node_note_contents(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
-/* They are not right any more, as far as is known: the next note is false. */
+#define NODE_RACY_NS (2 * CLOCK_NS_PER_SEC)
+enum node_contents node_note_contents(struct node_table *table, uint64_t id, uint64_t size,
+                                      int64_t mtime, uint64_t now);
+/* They may be others, whatever they look like: the next note is NEW. */
 void node_forget_contents(struct node_table *table, uint64_t id);
+
+/* The size and mtime that the kernel was told last. False when it was told others, or none. */
+void node_note_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
+bool node_was_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
+
+/*
+ * Notes from which listing (listing_serial()) the kernel fills its pages of a folder. True when it is the
+ * one noted before. False for an unknown node.
+ */
+bool node_note_listing(struct node_table *table, uint64_t id, uint64_t serial);
 
 /* The name is gone on the server: its node, if any, becomes unlinked. */
 void node_remove(struct node_table *table, uint64_t dir, const char *name);

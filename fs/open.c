@@ -11,6 +11,7 @@
  */
 #include <fcntl.h>
 
+#include "clock.h"
 #include "log.h"
 #include "request.h"
 
@@ -47,25 +48,6 @@ static uint32_t sftp_flags(int flags)
 	return result;
 }
 
-struct opened {
-	struct sftp_file *file;
-	struct sftp_attrs attrs;
-};
-
-static int open_once(struct fs *fs, const char *path, uint32_t flags, mode_t mode,
-                     struct opened *ret_opened)
-{
-	int attrs_error = 0;
-	int error = sftp_open(fs->client, path, flags, mode, fs->settings.follow_symlinks,
-	                      &ret_opened->file, &ret_opened->attrs, &attrs_error);
-
-	if (!error && attrs_error) {
-		sftp_file_unref(ret_opened->file);
-		error = attrs_error;
-	}
-	return error;
-}
-
 /* What servers say that do not know APPEND; EACCES is the commonest, and may be meant as well. */
 static bool refuses_append(int error)
 {
@@ -75,19 +57,21 @@ static bool refuses_append(int error)
 
 /* Without the server's help appending still works: the kernel sends each write to the known end. */
 static int open_path(struct fs *fs, const char *path, int flags, mode_t mode,
-                     struct opened *ret_opened)
+                     struct sftp_file **ret_file, struct sftp_after *after)
 {
 	uint32_t wanted = sftp_flags(flags);
-	int error = open_once(fs, path, wanted, mode, ret_opened);
+	int error = sftp_open(fs->client, path, wanted, mode, ret_file, after);
 
-	if (error && wanted & SFTP_OPEN_APPEND && refuses_append(error))
-		error = open_once(fs, path, wanted & ~SFTP_OPEN_APPEND, mode, ret_opened);
+	if (error && wanted & SFTP_OPEN_APPEND && refuses_append(error)) {
+		wanted &= ~(uint32_t)SFTP_OPEN_APPEND;
+		error = sftp_open(fs->client, path, wanted, mode, ret_file, after);
+	}
 	return error;
 }
 
 /* Opens by the node's path, again if a folder above was renamed meanwhile. */
 static int open_node(struct fs *fs, uint64_t node, int flags, struct cache_ticket *ret_ticket,
-                     struct opened *ret_opened)
+                     struct sftp_file **ret_file, struct sftp_after *after)
 {
 	for (;;) {
 		g_autofree char *path = NULL;
@@ -97,8 +81,8 @@ static int open_node(struct fs *fs, uint64_t node, int flags, struct cache_ticke
 		path = node_path(fs->nodes, node);
 		if (!path)
 			return -ESTALE;
-		error = open_path(fs, path, flags, 0, ret_opened);
-		if (!lookup_node_was_moved(fs, error, node, path))
+		error = open_path(fs, path, flags, 0, ret_file, after);
+		if (!place_node_was_moved(fs, error, node, path))
 			return error;
 	}
 }
@@ -106,32 +90,42 @@ static int open_node(struct fs *fs, uint64_t node, int flags, struct cache_ticke
 int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle)
 {
 	struct cache_ticket ticket;
-	struct opened opened;
-	int error = open_node(fs, node, O_WRONLY, &ticket, &opened);
+	struct sftp_file *file;
+	int error = open_node(fs, node, O_WRONLY, &ticket, &file, NULL);
 
 	if (!error)
-		*ret_handle = handle_new(fs->handles, node, opened.file, O_WRONLY);
+		*ret_handle = handle_new(fs->handles, node, file, O_WRONLY);
 	return error;
 }
 
+/* The pages that the kernel has of the file are still right, or the user says that they count as such. */
+static bool keeps_pages(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime)
+{
+	enum node_contents contents =
+		node_note_contents(fs->nodes, node, size, mtime, clock_now_ns());
+
+	if (fs->settings.kernel_cache)
+		return true;
+	if (fs->settings.auto_cache)
+		return contents != NODE_CONTENTS_NEW;
+	return contents == NODE_CONTENTS_PROVEN && cache_is_enabled(fs->cache);
+}
+
 /* How the kernel shall treat the open file. */
-static void set_modes(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs,
+static void set_modes(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime,
                       struct fuse_file_info *fi)
 {
-	bool same = node_note_contents(fs->nodes, node, attrs->size, attrs->mtime);
-
 	fi->direct_io = fs->settings.direct_io;
 	fi->parallel_direct_writes = fi->direct_io;
-	fi->keep_cache = fs->settings.kernel_cache || (fs->settings.auto_cache && same);
+	fi->keep_cache = keeps_pages(fs, node, size, mtime);
 	fi->noflush = fs->settings.no_rofd_flush && (fi->flags & O_ACCMODE) == O_RDONLY;
 }
 
-static void keep_handle(struct fs *fs, uint64_t node, const struct opened *opened,
+static void keep_handle(struct fs *fs, uint64_t node, struct sftp_file *file,
                         struct fuse_file_info *fi)
 {
 	node_ref(fs->nodes, node);
-	fi->fh = (uintptr_t)handle_new(fs->handles, node, opened->file, fi->flags);
-	set_modes(fs, node, &opened->attrs, fi);
+	fi->fh = (uintptr_t)handle_new(fs->handles, node, file, fi->flags);
 }
 
 static void drop_handle(struct fs *fs, struct handle *handle)
@@ -151,27 +145,47 @@ static void put_attrs(struct fs *fs, struct cache_ticket ticket, uint64_t node, 
 	cache_put_name(fs->cache, ticket, dir, name, node, &attr);
 }
 
+/*
+ * The kernel may trust attributes that it was told a while ago; with an old size it would read short.
+ * Here it is known better, and it asks again. (Attributes alone: nothing is waited for.)
+ */
+static void correct_kernel(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+{
+	if (!node_was_told(fs->nodes, node, attrs->size, attrs->mtime))
+		fuse_lowlevel_notify_inval_inode(fs->session, node, -1, 0);
+}
+
 static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 {
+	struct sftp_after after = {.follow = fs->settings.follow_symlinks};
+	struct sftp_attrs *attrs = &after.attrs;
 	g_autofree char *name = NULL;
 	struct cache_ticket ticket = {0};
-	struct opened opened;
+	struct sftp_file *file = NULL;
 	uint64_t dir;
 	int error = handle_drain_node(fs->handles, node);
 
 	if (error)
 		return error;
-	if (!lookup_place(fs, node, &dir, &name))
+	if (!place_of_node(fs, node, &dir, &name))
 		return -ESTALE;
 	if (fi->flags & O_TRUNC)
 		cache_on_change(fs->cache, CACHE_BEGINS, dir, name);
-	error = open_node(fs, node, fi->flags & ~(O_CREAT | O_EXCL), &ticket, &opened);
+	error = open_node(fs, node, fi->flags & ~(O_CREAT | O_EXCL), &ticket, &file, &after);
+	if (!error)
+		error = after.error;
+	if (error == -EAGAIN)
+		error = attr_fetch_node(fs, node, &ticket, attrs);
 	if (fi->flags & O_TRUNC)
 		ticket = cache_end_change(fs->cache, ticket, dir, name);
-	if (error)
+	if (error) {
+		sftp_file_unref(file);
 		return error;
-	put_attrs(fs, ticket, node, dir, name, &opened.attrs);
-	keep_handle(fs, node, &opened, fi);
+	}
+	put_attrs(fs, ticket, node, dir, name, attrs);
+	correct_kernel(fs, node, attrs);
+	keep_handle(fs, node, file, fi);
+	set_modes(fs, node, attrs->size, attrs->mtime, fi);
 	return 0;
 }
 
@@ -190,41 +204,32 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 /* ---- creating ----------------------------------------------------------------------------------- */
 
-static int create_path(struct fs *fs, uint64_t dir, const char *name, mode_t mode, int flags,
-                       struct cache_ticket *ret_ticket, struct opened *ret_opened)
-{
-	for (;;) {
-		g_autofree char *path = NULL;
-		int error;
+struct creation {
+	int flags;
+	mode_t mode;
+	struct sftp_file *file; /* once it is there */
+};
 
-		*ret_ticket = cache_take_ticket(fs->cache);
-		path = node_child_path(fs->nodes, dir, name);
-		if (!path)
-			return -ENOENT;
-		error = open_path(fs, path, flags | O_CREAT, mode, ret_opened);
-		if (!lookup_was_moved(fs, error, dir, name, path))
-			return error;
-	}
+static int make_open_file(struct fs *fs, const char *path, void *data, struct sftp_after *after)
+{
+	struct creation *creation = data;
+
+	return open_path(fs, path, creation->flags, creation->mode, &creation->file, after);
 }
 
 static int create_work(struct fs *fs, uint64_t dir, const char *name, mode_t mode,
                        struct fuse_file_info *fi, struct fuse_entry_param *ret_entry)
 {
-	struct cache_ticket ticket = {0};
-	struct opened opened;
-	int error;
+	struct creation creation = {.flags = fi->flags | O_CREAT, .mode = mode};
+	const struct stat *stat = &ret_entry->attr;
+	int error = create_name(fs, dir, name, make_open_file, &creation, ret_entry);
 
-	cache_on_create(fs->cache, CACHE_BEGINS, dir, name);
-	error = create_path(fs, dir, name, mode, fi->flags, &ticket, &opened);
-	ticket = cache_end_create(fs->cache, ticket, dir, name);
-	if (error)
-		return error;
-	error = lookup_enter(fs, ticket, dir, name, &opened.attrs, ret_entry);
 	if (error) {
-		sftp_file_unref(opened.file);
+		sftp_file_unref(creation.file);
 		return error;
 	}
-	keep_handle(fs, ret_entry->ino, &opened, fi);
+	keep_handle(fs, ret_entry->ino, creation.file, fi);
+	set_modes(fs, ret_entry->ino, (uint64_t)stat->st_size, stat->st_mtime, fi);
 	return 0;
 }
 

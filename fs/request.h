@@ -80,15 +80,33 @@ void convert_cache_to_stat(const struct fs *fs, const struct cache_attr *attr, u
                            struct stat *ret_stat);
 
 /*
+ * convert.c: how long the kernel may trust an answer, in seconds: the user's setting (negative: none),
+ * but not longer than the cache would, if there is one.
+ */
+double convert_timeout(const struct fs *fs, double setting, uint64_t left_ns);
+
+/*
+ * place.c: true when `error` is -ENOENT only because `path` is no longer the path of the name (of the
+ * node): a folder above was renamed while the server was asked. Then ask again.
+ */
+bool place_name_was_moved(struct fs *fs, int error, uint64_t dir, const char *name,
+                          const char *path);
+bool place_node_was_moved(struct fs *fs, int error, uint64_t node, const char *path);
+/*
+ * place.c: where the cache keeps what is known of a node: (folder, name); (0, "") for the root.
+ * False: the node is unlinked or unknown. The caller frees *ret_name.
+ */
+bool place_of_node(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name);
+/* place.c: LSTAT, or STAT with follow_symlinks. */
+int place_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
+
+/*
  * lookup.c: the kernel is told of a name whose attributes are known. Enters the node, puts the name
  * into the cache and fills *ret_entry with the remaining times to live. `ticket` was taken before the
  * server was asked. -ESTALE: the folder has vanished meanwhile.
  */
 int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const char *name,
                  const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry);
-/* lookup.c: the same after the name was made: asks the server for its attributes first. */
-int lookup_enter_new(struct fs *fs, uint64_t dir, const char *name,
-                     struct fuse_entry_param *ret_entry);
 /* lookup.c: a name whose attributes the cache has just told. -ESTALE: they are not of its node. */
 int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
                        const struct cache_name *known, struct fuse_entry_param *ret_entry);
@@ -98,28 +116,24 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
  */
 uint64_t lookup_choose_id(struct fs *fs, uint64_t dir, const char *name);
 /*
- * lookup.c: true when `error` is -ENOENT only because `path` is no longer the path of the name (of the
- * node): a folder above was renamed while the server was asked. Then ask again.
- */
-bool lookup_was_moved(struct fs *fs, int error, uint64_t dir, const char *name, const char *path);
-bool lookup_node_was_moved(struct fs *fs, int error, uint64_t node, const char *path);
-/*
- * lookup.c: where the cache keeps what is known of a node: (folder, name); (0, "") for the root.
- * False: the node is unlinked or unknown. The caller frees *ret_name.
- */
-bool lookup_place(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name);
-/*
- * lookup.c: how long the kernel may trust an answer, in seconds: the user's setting (negative: none),
- * but not longer than the cache would, if there is one.
- */
-double lookup_timeout(const struct fs *fs, double setting, uint64_t left_ns);
-/*
  * attr.c: attributes of a node: from the cache, by path, or by an open handle (always if the node
  * is unlinked or has writes on their way, which are waited for).
  */
 int attr_get(struct fs *fs, uint64_t node, struct cache_attr *ret_attr, uint64_t *ret_left_ns);
-/* attr.c: LSTAT, or STAT with follow_symlinks. */
-int attr_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
+/*
+ * attr.c: attributes of a node, whatever the cache knows: by its path, or when it has none by an open handle.
+ * *ret_ticket was taken before the server was asked; it is void when a handle was.
+ */
+int attr_fetch_node(struct fs *fs, uint64_t node, struct cache_ticket *ret_ticket,
+                    struct sftp_attrs *ret_attrs);
+/*
+ * create.c: makes a name and tells the kernel of it, in one round trip. `make` is given the path and asks
+ * for attributes behind what it does; it is called again when a folder above was renamed meanwhile. Returns
+ * 0 or -errno, also when the name was made but its attributes could not be learnt.
+ */
+typedef int (*create_fn)(struct fs *fs, const char *path, void *data, struct sftp_after *after);
+int create_name(struct fs *fs, uint64_t dir, const char *name, create_fn make, void *data,
+                struct fuse_entry_param *ret_entry);
 /* dir.c: frees what the kernel has not released, once nothing is served any more. */
 void dir_free_all(struct fs *fs);
 /*
@@ -127,8 +141,12 @@ void dir_free_all(struct fs *fs);
  * -ESTALE: the node is unlinked or unknown.
  */
 int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle);
-/* truncate.c: by `handle`, else by any writable handle of the node, else by path. */
-int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size);
+/*
+ * truncate.c: by `handle`, else by any writable handle of the node, else by path. `after` may be NULL;
+ * *ret_ticket was taken before the server was asked.
+ */
+int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size,
+                  struct cache_ticket *ret_ticket, struct sftp_after *after);
 
 /* ---- the operations, gathered by session.c into fuse_lowlevel_ops ----------------------------- */
 

@@ -22,6 +22,8 @@
 #include "refresh.h"
 #include "request.h"
 #include "stats.h"
+#include "stream.h"
+#include "walk.h"
 #include "workers.h"
 
 #define GRACE_NS (2 * CLOCK_NS_PER_SEC) /* for requests that are being served at the end */
@@ -82,6 +84,8 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->nodes = node_table_new(fs->base_path);
 	fs->handles = handle_table_new();
 	fs->stats = stats_new();
+	fs->streams = stream_table_new();
+	fs->walk = walk_new(fs, settings->walk_ahead);
 	pthread_mutex_init(&fs->open_dirs.lock, NULL);
 	pthread_mutex_init(&fs->ending.lock, NULL);
 	pthread_cond_init(&fs->ending.asked_cond, NULL);
@@ -103,8 +107,10 @@ void fs_clear(struct fs **fs_pointer)
 	ending_give_signals_to(NULL);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
+	walk_free(fs->walk);
 	handle_table_free(fs->handles);
 	dir_free_all(fs);
+	stream_table_free(fs->streams);
 	pthread_mutex_destroy(&fs->open_dirs.lock);
 	node_table_free(fs->nodes);
 	stats_free(fs->stats);
@@ -227,9 +233,12 @@ static void unmount(struct fs *fs)
 static bool finish(struct fs *fs, struct workers *workers)
 {
 	uint64_t end = clock_now_ns() + GRACE_NS;
-	bool finished = workers_stop(workers, GRACE_NS);
-	uint64_t now = clock_now_ns();
+	bool finished;
+	uint64_t now;
 
+	walk_stop(fs->walk);
+	finished = workers_stop(workers, GRACE_NS);
+	now = clock_now_ns();
 	if (!handle_table_drain(fs->handles, end > now ? end - now : 0))
 		log_error("data that was written is not on the server: it did not answer in time");
 	sftp_client_shutdown(fs->client);

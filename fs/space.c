@@ -66,6 +66,7 @@ static int fallocate_work(struct fs *fs, uint64_t node, int mode, off_t offset, 
                           struct handle *handle)
 {
 	struct sftp_attrs attrs;
+	struct cache_ticket ticket;
 	g_autofree char *name = NULL;
 	uint64_t dir, end = (uint64_t)offset + (uint64_t)length;
 	bool has_name;
@@ -78,10 +79,10 @@ static int fallocate_work(struct fs *fs, uint64_t node, int mode, off_t offset, 
 		error = sftp_fstat(handle_file(handle), &attrs);
 	if (error || end <= attrs.size)
 		return request_io_error(error);
-	has_name = lookup_place(fs, node, &dir, &name);
+	has_name = place_of_node(fs, node, &dir, &name);
 	if (has_name)
 		cache_on_change(fs->cache, CACHE_BEGINS, dir, name);
-	error = truncate_node(fs, node, handle, end);
+	error = truncate_node(fs, node, handle, end, &ticket, NULL);
 	if (has_name)
 		cache_on_change(fs->cache, CACHE_ENDED, dir, name);
 	return request_io_error(error);

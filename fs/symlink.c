@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "request.h"
+#include "walk.h"
 
 /* ---- the rules -------------------------------------------------------------------------------- */
 
@@ -98,7 +99,7 @@ static int ask_server(struct fs *fs, uint64_t node, uint64_t dir, const char *na
 		if (!path)
 			return -ESTALE;
 		error = sftp_readlink(fs->client, path, ret_target);
-		if (lookup_node_was_moved(fs, error, node, path))
+		if (place_node_was_moved(fs, error, node, path))
 			continue;
 		if (!error)
 			cache_put_link(fs->cache, ticket, dir, name, *ret_target);
@@ -115,8 +116,9 @@ static int read_raw(struct fs *fs, uint64_t node, char **ret_target)
 	uint64_t dir;
 
 	/* Replaced a moment ago: the kernel looks the name up again and comes with the new node. */
-	if (!lookup_place(fs, node, &dir, &name))
+	if (!place_of_node(fs, node, &dir, &name))
 		return -ESTALE;
+	walk_reads_link(fs->walk);
 	*ret_target = cache_get_link(fs->cache, dir, name);
 	if (*ret_target)
 		return 0;
@@ -164,31 +166,9 @@ static void op_readlink(fuse_req_t req, fuse_ino_t node)
 
 /* ---- symlink ---------------------------------------------------------------------------------- */
 
-static int call_symlink(struct fs *fs, const char *target, uint64_t dir, const char *name)
+static int make_symlink(struct fs *fs, const char *path, void *data, struct sftp_after *after)
 {
-	for (;;) {
-		g_autofree char *path = node_child_path(fs->nodes, dir, name);
-		int error;
-
-		if (!path)
-			return -ENOENT;
-		error = sftp_symlink(fs->client, target, path);
-		if (!lookup_was_moved(fs, error, dir, name, path))
-			return error;
-	}
-}
-
-static int symlink_work(struct fs *fs, const char *target, uint64_t dir, const char *name,
-                        struct fuse_entry_param *ret_entry)
-{
-	int error;
-
-	if (strlen(name) > NAME_MAX)
-		return -ENAMETOOLONG;
-	cache_on_create(fs->cache, CACHE_BEGINS, dir, name);
-	error = call_symlink(fs, target, dir, name);
-	cache_on_create(fs->cache, CACHE_ENDED, dir, name);
-	return error ? error : lookup_enter_new(fs, dir, name, ret_entry);
+	return sftp_symlink(fs->client, data, path, after);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char *name)
@@ -198,7 +178,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const
 	int error;
 
 	request_begin(&request, req, OP_SYMLINK);
-	error = symlink_work(request.fs, target, dir, name, &entry);
+	error = create_name(request.fs, dir, name, make_symlink, (void *)target, &entry);
 	request_end_entry(&request, error, &entry);
 }
 

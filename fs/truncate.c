@@ -56,7 +56,7 @@ static int write_and_wait(struct sftp_file *file, const void *buf, size_t size, 
 
 static int open_path(struct fs *fs, const char *path, uint32_t flags, struct sftp_file **ret_file)
 {
-	return sftp_open(fs->client, path, flags, 0, true, ret_file, NULL, NULL);
+	return sftp_open(fs->client, path, flags, 0, ret_file, NULL);
 }
 
 static int empty(struct fs *fs, const char *path)
@@ -121,42 +121,61 @@ static int truncate_by_rewriting(struct fs *fs, const char *path, uint64_t size)
 
 /* ---- the rule --------------------------------------------------------------------------------- */
 
-static int truncate_path(struct fs *fs, const char *path, uint64_t size)
+static int truncate_path(struct fs *fs, const char *path, uint64_t size, struct sftp_after *after)
 {
 	struct sftp_attrs attrs = {.flags = SFTP_ATTR_SIZE, .size = size};
 
-	if (fs->settings.workaround_truncate)
-		return truncate_by_rewriting(fs, path, size);
-	return sftp_setstat(fs->client, path, &attrs);
+	if (!fs->settings.workaround_truncate)
+		return sftp_setstat(fs->client, path, &attrs, after);
+	if (after)
+		after->error = -EAGAIN;
+	return truncate_by_rewriting(fs, path, size);
 }
 
-static int truncate_by_path(struct fs *fs, uint64_t node, uint64_t size)
+static int truncate_by_path(struct fs *fs, uint64_t node, uint64_t size,
+                            struct cache_ticket *ret_ticket, struct sftp_after *after)
 {
 	for (;;) {
-		g_autofree char *path = node_path(fs->nodes, node);
+		g_autofree char *path = NULL;
 		int error;
 
+		*ret_ticket = cache_take_ticket(fs->cache);
+		path = node_path(fs->nodes, node);
 		if (!path)
 			return -ESTALE;
-		error = truncate_path(fs, path, size);
-		if (!lookup_node_was_moved(fs, error, node, path))
+		error = truncate_path(fs, path, size, after);
+		if (!place_node_was_moved(fs, error, node, path))
 			return error;
 	}
 }
 
-int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size)
+/* The name is asked for what came of it, if there still is one: it is the name that the cache knows. */
+static int truncate_by_handle(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size,
+                              struct cache_ticket *ret_ticket, struct sftp_after *after)
 {
 	struct sftp_attrs attrs = {.flags = SFTP_ATTR_SIZE, .size = size};
+	g_autofree char *path = NULL;
+
+	*ret_ticket = cache_take_ticket(fs->cache);
+	path = node_path(fs->nodes, node);
+	if (!path)
+		*ret_ticket = (struct cache_ticket){0};
+	return sftp_fsetstat(handle_file(handle), &attrs, path, after);
+}
+
+int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size,
+                  struct cache_ticket *ret_ticket, struct sftp_after *after)
+{
 	struct handle *found = NULL;
 	int error;
 
 	if (fs->settings.workaround_truncate && !node_is_unlinked(fs->nodes, node))
-		return truncate_by_path(fs, node, size);
+		return truncate_by_path(fs, node, size, ret_ticket, after);
 	if (!handle)
 		handle = found = handle_find(fs->handles, node, true);
 	if (!handle)
-		return truncate_by_path(fs, node, size);
-	error = sftp_fsetstat(handle_file(handle), &attrs);
+		return truncate_by_path(fs, node, size, ret_ticket, after);
+	error = truncate_by_handle(fs, node, handle, size, ret_ticket, after);
 	handle_unref(found);
 	return error;
 }

@@ -101,7 +101,7 @@ static void set_strict(struct draft *draft)
 	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = 0;
 }
 
-/* Nobody else changes anything: all is remembered, for long. */
+/* Nobody else changes anything: all is remembered, for long, and by the kernel for as long (the default). */
 static void set_aggressive(struct draft *draft)
 {
 	struct options *options = draft->options;
@@ -109,7 +109,6 @@ static void set_aggressive(struct draft *draft)
 
 	cache->attr_ns = cache->name_ns = cache->link_ns = AGGRESSIVE_NS;
 	cache->max_entries = AGGRESSIVE_ENTRIES;
-	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = -1;
 	options->fs.auto_cache = true;
 }
 
@@ -505,6 +504,8 @@ static const struct row rows[] = {
 	VALUE("dcache_min_clean_interval", "N", KIND_TIMEOUT, cache.min_clean_ns,
               "interval for forced cleaning (5)"),
 	VALUE("cache_min_clean_interval", "N", KIND_TIMEOUT, cache.min_clean_ns, NULL),
+	VALUE("dcache_absent_timeout", "N", KIND_TIMEOUT, cache.absent_ns,
+              "timeout for missing names (as dcache_dir_timeout)"),
 	PLAIN("direct_io", KIND_TRUE, fs.direct_io,
               "no page cache: each read and write goes to the server"),
 	PLAIN("kernel_cache", KIND_TRUE, fs.kernel_cache,
@@ -513,11 +514,11 @@ static const struct row rows[] = {
               "the same, while size and time have not changed"),
 	PLAIN("noauto_cache", KIND_FALSE, fs.auto_cache, NULL),
 	KERNEL_TIMEOUT("entry_timeout", fs.entry_timeout, DRAFT_ENTRY_TIMEOUT,
-                       "how long the kernel remembers names (1.0)"),
+                       "how long at most the kernel remembers names (as the cache)"),
 	KERNEL_TIMEOUT("negative_timeout", fs.negative_timeout, DRAFT_NEGATIVE_TIMEOUT,
-                       "how long the kernel remembers missing names (0.0)"),
+                       "the same for missing names (as the cache)"),
 	KERNEL_TIMEOUT("attr_timeout", fs.attr_timeout, DRAFT_ATTR_TIMEOUT,
-                       "how long the kernel remembers attributes (1.0)"),
+                       "the same for attributes (as the cache)"),
 	VALUE("ac_attr_timeout", "SECONDS", KIND_SECONDS, fs.ac_attr_timeout,
               "the same for auto_cache (attr_timeout)"),
 	PLAIN("noforget", KIND_TRUE, fs.noforget,
@@ -529,6 +530,8 @@ static const struct row rows[] = {
 	PLAIN("no_readahead", KIND_TRUE, fs.no_readahead,
               "synchronous reads (no speculative readahead)"),
 	PLAIN("sync_readdir", KIND_TRUE, sftp.sync_readdir, "synchronous readdir"),
+	RANGE("walk_ahead", "N", KIND_UNSIGNED, fs.walk_ahead, 0, 64,
+              "folders listed ahead of a walk at the same time; 0: none (16)"),
 	PLAIN("no_rofd_flush", KIND_TRUE, fs.no_rofd_flush,
               "no flush on close of a read-only descriptor"),
 	RANGE("max_threads", "N", KIND_UNSIGNED, fs.max_threads, 1, 1024,

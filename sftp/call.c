@@ -185,6 +185,13 @@ int call_reply(struct call *call, enum sftp_operation operation, uint8_t expecte
 	return call->type == expected ? 0 : -EPROTO;
 }
 
+bool call_is_answered(struct call *call)
+{
+	LOCK_SCOPE(&call->lock);
+
+	return call->done;
+}
+
 uint32_t call_status(const struct call *call)
 {
 	return call->status;

@@ -44,6 +44,9 @@ void call_expect_handle(struct call *call);
 int call_reply(struct call *call, enum sftp_operation operation, uint8_t expected,
                struct wire_reader *ret_body);
 
+/* True when call_reply() would not wait. */
+bool call_is_answered(struct call *call);
+
 /* The status code that made call_reply() fail, or SFTP_OK when it was not a status. */
 uint32_t call_status(const struct call *call);
 /* The status does not say what is the matter: diagnose.h may find out. */

@@ -166,14 +166,21 @@ int client_get_remote_attrs(struct call *call, enum sftp_operation operation,
 	return 0;
 }
 
+int client_localize_attrs(struct sftp_client *client, struct sftp_attrs *attrs)
+{
+	if (!(attrs->flags & SFTP_ATTR_UIDGID))
+		return 0;
+	return idmap_to_local(client->idmap, &attrs->uid, &attrs->gid);
+}
+
 int client_get_attrs(struct sftp_client *client, struct call *call, enum sftp_operation operation,
                      struct sftp_attrs *ret_attrs)
 {
 	struct sftp_attrs attrs;
 	int error = client_get_remote_attrs(call, operation, &attrs);
 
-	if (!error && attrs.flags & SFTP_ATTR_UIDGID)
-		error = idmap_to_local(client->idmap, &attrs.uid, &attrs.gid);
+	if (!error)
+		error = client_localize_attrs(client, &attrs);
 	if (!error)
 		*ret_attrs = attrs;
 	return error;

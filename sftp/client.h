@@ -94,19 +94,39 @@ void sftp_cancel_bind(struct sftp_cancel *cancel);  /* NULL unbinds */
 void sftp_cancel_raise(struct sftp_cancel *cancel); /* any thread */
 void sftp_cancel_reset(struct sftp_cancel *cancel); /* for reuse; the owning thread */
 
+/* ---- what came of a change -------------------------------------------------------------------- */
+
+/*
+ * Attributes that are asked for together with a change: the look-up goes out right behind it on the
+ * same connection, so that they share a round trip. Every verb that changes attributes, or makes a
+ * name, takes one (NULL: nothing is asked) and has filled it when it returns 0.
+ *
+ * A server may work on one connection's requests in another order than they were sent: what is found
+ * then is not what was just done, and `error` is -EAGAIN: the attributes are to be asked for again, once,
+ * now that the change has been made.
+ */
+struct sftp_after {
+	bool follow;             /* set by the caller: STAT instead of LSTAT */
+	int error;               /* 0, -EAGAIN, or why the look-up alone has failed */
+	struct sftp_attrs attrs; /* when error is 0 */
+};
+
 /* ---- by path ---------------------------------------------------------------------------------- */
 
 /* -EPERM: an id without a local name, with nomap=error. */
 int sftp_lstat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
 int sftp_stat(struct sftp_client *client, const char *path, struct sftp_attrs *ret_attrs);
 /* Follows symlinks, as SETSTAT does. Uid and gid of -1 are left as they are. -EISDIR, -EFBIG, -EROFS. */
-int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
+int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs,
+                 struct sftp_after *after);
 /* Does not follow; -EOPNOTSUPP without lsetstat@openssh.com. */
-int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs);
+int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs,
+                  struct sftp_after *after);
 /* The caller frees *ret_target. -EINVAL: not a symlink. -EPERM: server older than version 3. */
 int sftp_readlink(struct sftp_client *client, const char *path, char **ret_target);
 /* -EEXIST. Mode as asked; the server's umask applies. */
-int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode);
+int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode,
+               struct sftp_after *after);
 /* -ENOTEMPTY, -ENOTDIR, -EBUSY. */
 int sftp_rmdir(struct sftp_client *client, const char *path);
 /* -EISDIR. */
@@ -118,10 +138,12 @@ int sftp_remove(struct sftp_client *client, const char *path);
  * -ENOTEMPTY, -EISDIR, -ENOTDIR, -EXDEV (also by workaround renamexdev), -EINVAL `to` is below `from`.
  */
 int sftp_rename(struct sftp_client *client, const char *from, const char *to, unsigned int flags);
-/* -EOPNOTSUPP without hardlink@openssh.com; -EEXIST, -EXDEV. */
-int sftp_link(struct sftp_client *client, const char *from, const char *to);
+/* -EOPNOTSUPP without hardlink@openssh.com; -EEXIST, -EXDEV. `after` is about the new name. */
+int sftp_link(struct sftp_client *client, const char *from, const char *to,
+              struct sftp_after *after);
 /* -EEXIST. -EPERM: server older than version 3. */
-int sftp_symlink(struct sftp_client *client, const char *target, const char *path);
+int sftp_symlink(struct sftp_client *client, const char *target, const char *path,
+                 struct sftp_after *after);
 /* -EOPNOTSUPP without statvfs@openssh.com. */
 int sftp_statvfs(struct sftp_client *client, const char *path, struct sftp_statvfs *ret_statvfs);
 /* The server's absolute name of a path; the caller frees it. */
@@ -140,11 +162,34 @@ int sftp_expand_path(struct sftp_client *client, const char *path, char **ret_pa
 typedef int (*sftp_entry_fn)(const char *name, const struct sftp_attrs *attrs, void *data);
 
 /*
- * Lists a folder: OPENDIR, READDIRs with a growing window in flight (1 with sync_readdir), CLOSE not
- * waited for. `entry` is called on the calling thread, in the server's order, as replies arrive.
- * Returns 0 when the whole folder was listed. -ENOTDIR.
+ * A folder that is being listed: OPENDIR, then READDIRs with a growing window in flight (1 with sync_readdir),
+ * CLOSE not waited for. One thread at a time may use it, not always the same.
  */
+struct sftp_dir;
+
+/* -ENOTDIR. */
+int sftp_opendir(struct sftp_client *client, const char *path, struct sftp_dir **ret_dir);
+/*
+ * Calls `entry` for each entry of the next reply, on the calling thread, in the server's order. Returns
+ * 1: there may be more; 0: that was all; or -errno, after which it is over, but for -EINTR: then nothing is
+ * lost and it can be called again.
+ */
+int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data);
+/* Accepts NULL. */
+void sftp_closedir(struct sftp_dir *dir);
+
+/* The three in one: returns 0 when the whole folder was listed. */
 int sftp_list(struct sftp_client *client, const char *path, sftp_entry_fn entry, void *data);
+
+/* Tells one symlink's target (borrowed) or why there is none (0 or -errno). */
+typedef void (*sftp_target_fn)(size_t index, int error, const char *target, void *data);
+/*
+ * The targets of `count` symlinks, all asked for before the first reply is waited for: one round trip.
+ * Calls `tell` for each, in order, on the calling thread. Returns 0, or -errno when it could not go on
+ * (-EINTR, -ENOTCONN); those before it have been told.
+ */
+int sftp_readlinks(struct sftp_client *client, char *const paths[], size_t count,
+                   sftp_target_fn tell, void *data);
 
 /* ---- open files ------------------------------------------------------------------------------- */
 
@@ -152,14 +197,11 @@ int sftp_list(struct sftp_client *client, const char *path, sftp_entry_fn entry,
 struct sftp_file;
 
 /*
- * Opens `path` with enum sftp_open_flag bits. `mode` is sent with SFTP_OPEN_CREAT only. When
- * `ret_attrs` is not NULL, LSTAT of the path (STAT with `follow`) goes out in the same round trip, right
- * behind OPEN on the same connection; *ret_attrs_error tells how that went (0 or -errno).
+ * Opens `path` with enum sftp_open_flag bits. `mode` is sent with SFTP_OPEN_CREAT only.
  * -EEXIST (SFTP_OPEN_EXCL), -EISDIR, -ENOSPC, -EROFS, -EMFILE.
  */
 int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
-              bool follow, struct sftp_file **ret_file, struct sftp_attrs *ret_attrs,
-              int *ret_attrs_error);
+              struct sftp_file **ret_file, struct sftp_after *after);
 struct sftp_file *sftp_file_ref(struct sftp_file *file);
 void sftp_file_unref(struct sftp_file *file);
 /* True when the connection it was opened on is gone: every use ends with -ENOTCONN. */
@@ -168,8 +210,9 @@ bool sftp_file_is_stale(struct sftp_file *file);
 bool sftp_file_shares_connection(const struct sftp_file *file, const struct sftp_file *other);
 
 int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs);
-/* -EFBIG, -ENOSPC, -EROFS. */
-int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs);
+/* `after` is about the name `path`, or about the open file when that is NULL. -EFBIG, -ENOSPC, -EROFS. */
+int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs, const char *path,
+                  struct sftp_after *after);
 /* -EOPNOTSUPP without fsync@openssh.com. */
 int sftp_fsync(struct sftp_file *file);
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files behind client.h share: client.c (life), path.c and rename.c (verbs by path),
- * readdir.c (listings), file.c (open files), transfer.c (their data).
+ * after.c (what came of a change), readdir.c (listings), file.c (open files), transfer.c (their data).
  */
 #ifndef SFTP_CLIENT_PRIVATE_H
 #define SFTP_CLIENT_PRIVATE_H
@@ -27,6 +27,7 @@ struct sftp_file {
 	struct sftp_conn *conn;     /* set once, a reference: a file stays on its connection */
 	struct wire_buf handle;     /* set once: as a wire string, ready to be put into a message */
 	uint32_t flags;             /* set once: as it was opened, enum sftp_open_flag */
+	_Atomic uint64_t size;      /* as last seen, or 0: where a read may find the end */
 };
 
 static inline void client_put_conn(struct sftp_conn **conn)
@@ -46,7 +47,9 @@ void client_put_extension(struct wire_buf *body, enum sftp_extension extension);
 /* The ATTRS reply to `call`, with the server's ids. */
 int client_get_remote_attrs(struct call *call, enum sftp_operation operation,
                             struct sftp_attrs *ret_attrs);
-/* The same with local ids; -EPERM: unmapped, and nomap=error. */
+/* Turns the server's ids into local ones; -EPERM: unmapped, and nomap=error. */
+int client_localize_attrs(struct sftp_client *client, struct sftp_attrs *attrs);
+/* The two in one. */
 int client_get_attrs(struct sftp_client *client, struct call *call, enum sftp_operation operation,
                      struct sftp_attrs *ret_attrs);
 
@@ -57,6 +60,21 @@ int client_get_attrs(struct sftp_client *client, struct call *call, enum sftp_op
 int client_prepare_attrs(struct sftp_client *client, struct sftp_conn *conn, uint8_t stat_type,
                          const struct wire_buf *subject, const struct sftp_attrs *attrs,
                          struct sftp_attrs *ret_attrs);
+
+/*
+ * after.c: the look-up behind a change that was just started on `conn`: of a path, or of a handle (a wire
+ * string). *call stays NULL when nothing is asked (`after` is NULL) or could be.
+ */
+void after_ask_path(struct sftp_after *after, struct sftp_conn *conn, const char *path,
+                    struct call **call);
+void after_ask_handle(struct sftp_after *after, struct sftp_conn *conn,
+                      const struct wire_buf *handle, struct call **call);
+/*
+ * after.c: takes the reply, once the change has succeeded. `set`: what it has set, with the server's
+ * ids; what is found must be like that. NULL: nothing that is known.
+ */
+void after_take(struct sftp_after *after, struct sftp_client *client, struct call *call,
+                const struct sftp_attrs *set);
 
 /* The EXTENDED_REPLY to a request for statvfs or fstatvfs. */
 int client_get_statvfs(struct call *call, struct sftp_statvfs *ret_statvfs);

@@ -67,6 +67,12 @@ bool sftp_file_shares_connection(const struct sftp_file *file, const struct sftp
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
+static void note_size(struct sftp_file *file, const struct sftp_attrs *attrs)
+{
+	if (attrs->flags & SFTP_ATTR_SIZE)
+		file->size = attrs->size;
+}
+
 static void put_open(struct wire_buf *body, const struct sftp_client *client, const char *path,
                      uint32_t flags, uint32_t mode)
 {
@@ -94,15 +100,6 @@ static int start_open(struct sftp_client *client, struct sftp_conn *conn, const 
 	return error;
 }
 
-static int start_stat(struct sftp_conn *conn, const char *path, bool follow, struct call **ret_call)
-{
-	WIRE_AUTO body = {0};
-
-	wire_buf_init(&body);
-	wire_put_cstring(&body, path);
-	return call_start(conn, follow ? SFTP_STAT : SFTP_LSTAT, &body, ret_call);
-}
-
 static int finish_open(struct sftp_client *client, struct sftp_conn *conn, struct call *call,
                        const char *path, uint32_t flags, struct sftp_file **ret_file)
 {
@@ -115,28 +112,25 @@ static int finish_open(struct sftp_client *client, struct sftp_conn *conn, struc
 }
 
 int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
-              bool follow, struct sftp_file **ret_file, struct sftp_attrs *ret_attrs,
-              int *ret_attrs_error)
+              struct sftp_file **ret_file, struct sftp_after *after)
 {
+	const struct sftp_attrs emptied = {.flags = SFTP_ATTR_SIZE, .size = 0};
 	AUTO_CONN conn = NULL;
 	AUTO_CALL open_call = NULL;
-	AUTO_CALL stat_call = NULL;
-	int stat_error = 0;
+	AUTO_CALL after_call = NULL;
 	int error = client_get_conn(client, &conn);
 
 	if (!error)
 		error = start_open(client, conn, path, flags, mode, &open_call);
 	if (error)
 		return error;
-	if (ret_attrs)
-		stat_error = start_stat(conn, path, follow, &stat_call);
+	after_ask_path(after, conn, path, &after_call);
 	error = finish_open(client, conn, open_call, path, flags, ret_file);
-	if (error || !ret_attrs)
+	if (error)
 		return error;
-	if (!stat_error)
-		stat_error = client_get_attrs(client, stat_call,
-		                              follow ? SFTP_OP_STAT : SFTP_OP_LSTAT, ret_attrs);
-	*ret_attrs_error = stat_error;
+	after_take(after, client, after_call, flags & SFTP_OPEN_TRUNC ? &emptied : NULL);
+	if (after && !after->error)
+		note_size(*ret_file, &after->attrs);
 	return 0;
 }
 
@@ -147,7 +141,11 @@ int sftp_fstat(struct sftp_file *file, struct sftp_attrs *ret_attrs)
 	AUTO_CALL call = NULL;
 	int error = call_start(file->conn, SFTP_FSTAT, &file->handle, &call);
 
-	return error ? error : client_get_attrs(file->client, call, SFTP_OP_FSTAT, ret_attrs);
+	if (!error)
+		error = client_get_attrs(file->client, call, SFTP_OP_FSTAT, ret_attrs);
+	if (!error)
+		note_size(file, ret_attrs);
+	return error;
 }
 
 /* Space left where the file is. */
@@ -192,10 +190,21 @@ static int diagnose_resize(struct sftp_file *file, const struct call *call, int 
 	return error;
 }
 
-int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs)
+static void ask_after(struct sftp_file *file, const char *path, struct sftp_after *after,
+                      struct call **call)
+{
+	if (path)
+		after_ask_path(after, file->conn, path, call);
+	else
+		after_ask_handle(after, file->conn, &file->handle, call);
+}
+
+int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs, const char *path,
+                  struct sftp_after *after)
 {
 	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
+	AUTO_CALL after_call = NULL;
 	struct sftp_attrs remote;
 	int error;
 
@@ -209,8 +218,13 @@ int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs)
 	error = call_start(file->conn, SFTP_FSETSTAT, &body, &call);
 	if (error)
 		return error;
+	ask_after(file, path, after, &after_call);
 	error = call_reply(call, SFTP_OP_SETSTAT, SFTP_STATUS, NULL);
-	return error ? diagnose_resize(file, call, error, attrs) : 0;
+	if (error)
+		return diagnose_resize(file, call, error, attrs);
+	after_take(after, file->client, after_call, &remote);
+	note_size(file, attrs);
+	return 0;
 }
 
 int sftp_fsync(struct sftp_file *file)

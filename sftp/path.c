@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The verbs by path: one request, one reply; where the reply is vague, a look at the cause. See
- * client.h. Renaming is in rename.c, listing in readdir.c.
+ * The verbs by path: one request, one reply; where the reply is vague, a look at the cause. What
+ * came of a change is asked for behind it (after.c). See client.h. Renaming is in rename.c, listing in
+ * readdir.c.
  */
 #include "client_private.h"
 
@@ -16,27 +17,47 @@ static void put_path(struct wire_buf *body, const char *path)
 	wire_put_cstring(body, path);
 }
 
-/* Sends a request that is answered by a status alone, and looks for the cause when it failed. */
-static int ask_status(struct sftp_conn *conn, uint8_t type, const struct wire_buf *body,
-                      const struct diagnose_case *as)
+/* Where a change is sent to, and what it is. */
+struct change {
+	struct sftp_client *client;
+	struct sftp_conn *conn; /* referenced by the caller */
+	uint8_t type;
+	const struct sftp_attrs *set; /* NULL but for what sets attributes; with the server's ids */
+	struct diagnose_case as;
+};
+
+/*
+ * Sends a change, which is answered by a status alone, and behind it the question what came of it; looks
+ * for the cause when it failed.
+ */
+static int make_change(const struct change *change, const struct wire_buf *body,
+                       struct sftp_after *after)
 {
+	const struct diagnose_case *as = &change->as;
 	AUTO_CALL call = NULL;
-	int error = call_start(conn, type, body, &call);
+	AUTO_CALL after_call = NULL;
+	int error = call_start(change->conn, change->type, body, &call);
 
 	if (error)
 		return error;
+	after_ask_path(after, change->conn, as->other ? as->other : as->path, &after_call);
 	error = call_reply(call, as->operation, SFTP_STATUS, NULL);
-	return error ? diagnose_path(conn, call, error, as) : 0;
+	if (error)
+		return diagnose_path(change->conn, call, error, as);
+	after_take(after, change->client, after_call, change->set);
+	return 0;
 }
 
 /* The same on any connection. */
-static int request_status(struct sftp_client *client, uint8_t type, const struct wire_buf *body,
-                          const struct diagnose_case *as)
+static int request_change(struct sftp_client *client, uint8_t type, const struct wire_buf *body,
+                          const struct diagnose_case *as, struct sftp_after *after)
 {
 	AUTO_CONN conn = NULL;
+	struct change change = {.client = client, .type = type, .as = *as};
 	int error = client_get_conn(client, &conn);
 
-	return error ? error : ask_status(conn, type, body, as);
+	change.conn = conn;
+	return error ? error : make_change(&change, body, after);
 }
 
 /* ---- attributes ------------------------------------------------------------------------------- */
@@ -75,12 +96,18 @@ int sftp_stat(struct sftp_client *client, const char *path, struct sftp_attrs *r
 	return request_attrs(client, SFTP_STAT, SFTP_OP_STAT, path, ret_attrs);
 }
 
-int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs)
+int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs,
+                 struct sftp_after *after)
 {
-	struct diagnose_case as = {.operation = SFTP_OP_SETSTAT, .path = path, .attrs = attrs};
 	AUTO_CONN conn = NULL;
 	WIRE_AUTO body = {0};
 	struct sftp_attrs remote;
+	struct change change = {
+		.client = client,
+		.type = SFTP_SETSTAT,
+		.set = &remote,
+		.as = {.operation = SFTP_OP_SETSTAT, .path = path, .attrs = attrs},
+	};
 	int error;
 
 	put_path(&body, path);
@@ -90,16 +117,23 @@ int sftp_setstat(struct sftp_client *client, const char *path, const struct sftp
 	if (error)
 		return error;
 	sftp_put_attrs(&body, &remote);
-	return ask_status(conn, SFTP_SETSTAT, &body, &as);
+	change.conn = conn;
+	return make_change(&change, &body, after);
 }
 
-int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs)
+int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sftp_attrs *attrs,
+                  struct sftp_after *after)
 {
-	struct diagnose_case as = {.operation = SFTP_OP_SETSTAT, .path = path};
 	AUTO_CONN conn = NULL;
 	WIRE_AUTO subject = {0};
 	WIRE_AUTO body = {0};
 	struct sftp_attrs remote;
+	struct change change = {
+		.client = client,
+		.type = SFTP_EXTENDED,
+		.set = &remote,
+		.as = {.operation = SFTP_OP_SETSTAT, .path = path},
+	};
 	int error;
 
 	put_path(&subject, path);
@@ -115,7 +149,8 @@ int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sft
 	client_put_extension(&body, SFTP_EXT_LSETSTAT);
 	wire_put_bytes(&body, subject.data, subject.size);
 	sftp_put_attrs(&body, &remote);
-	return ask_status(conn, SFTP_EXTENDED, &body, &as);
+	change.conn = conn;
+	return make_change(&change, &body, after);
 }
 
 /* ---- names in replies ------------------------------------------------------------------------- */
@@ -199,7 +234,8 @@ int sftp_expand_path(struct sftp_client *client, const char *path, char **ret_pa
 
 /* ---- making and removing ---------------------------------------------------------------------- */
 
-int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode)
+int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode,
+               struct sftp_after *after)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_MKDIR, .path = path};
 	struct sftp_attrs attrs = {.flags = SFTP_ATTR_PERMISSIONS, .permissions = mode & 07777};
@@ -207,7 +243,7 @@ int sftp_mkdir(struct sftp_client *client, const char *path, uint32_t mode)
 
 	put_path(&body, path);
 	sftp_put_attrs(&body, &attrs);
-	return request_status(client, SFTP_MKDIR, &body, &as);
+	return request_change(client, SFTP_MKDIR, &body, &as, after);
 }
 
 int sftp_rmdir(struct sftp_client *client, const char *path)
@@ -216,7 +252,7 @@ int sftp_rmdir(struct sftp_client *client, const char *path)
 	WIRE_AUTO body = {0};
 
 	put_path(&body, path);
-	return request_status(client, SFTP_RMDIR, &body, &as);
+	return request_change(client, SFTP_RMDIR, &body, &as, NULL);
 }
 
 int sftp_remove(struct sftp_client *client, const char *path)
@@ -225,14 +261,19 @@ int sftp_remove(struct sftp_client *client, const char *path)
 	WIRE_AUTO body = {0};
 
 	put_path(&body, path);
-	return request_status(client, SFTP_REMOVE, &body, &as);
+	return request_change(client, SFTP_REMOVE, &body, &as, NULL);
 }
 
-int sftp_link(struct sftp_client *client, const char *from, const char *to)
+int sftp_link(struct sftp_client *client, const char *from, const char *to,
+              struct sftp_after *after)
 {
-	struct diagnose_case as = {.operation = SFTP_OP_LINK, .path = from, .other = to};
 	AUTO_CONN conn = NULL;
 	WIRE_AUTO body = {0};
+	struct change change = {
+		.client = client,
+		.type = SFTP_EXTENDED,
+		.as = {.operation = SFTP_OP_LINK, .path = from, .other = to},
+	};
 	int error = client_get_conn(client, &conn);
 
 	if (error)
@@ -243,18 +284,24 @@ int sftp_link(struct sftp_client *client, const char *from, const char *to)
 	client_put_extension(&body, SFTP_EXT_HARDLINK);
 	wire_put_cstring(&body, from);
 	wire_put_cstring(&body, to);
-	return ask_status(conn, SFTP_EXTENDED, &body, &as);
+	change.conn = conn;
+	return make_change(&change, &body, after);
 }
 
 /*
  * The target goes first: draft-02 has it the other way round, but OpenSSH's server confused the two
  * early on, and everybody followed it (section 4.1 of OpenSSH's PROTOCOL).
  */
-int sftp_symlink(struct sftp_client *client, const char *target, const char *path)
+int sftp_symlink(struct sftp_client *client, const char *target, const char *path,
+                 struct sftp_after *after)
 {
-	struct diagnose_case as = {.operation = SFTP_OP_SYMLINK, .path = path};
 	AUTO_CONN conn = NULL;
 	WIRE_AUTO body = {0};
+	struct change change = {
+		.client = client,
+		.type = SFTP_SYMLINK,
+		.as = {.operation = SFTP_OP_SYMLINK, .path = path},
+	};
 	int error;
 
 	put_path(&body, target);
@@ -264,7 +311,8 @@ int sftp_symlink(struct sftp_client *client, const char *target, const char *pat
 		return error;
 	if (sftp_conn_version(conn) < 3)
 		return -EPERM;
-	return ask_status(conn, SFTP_SYMLINK, &body, &as);
+	change.conn = conn;
+	return make_change(&change, &body, after);
 }
 
 /* ---- the file system -------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Listing a folder. See sftp_list() in client.h.
+ * Listing a folder. See sftp_opendir() in client.h.
  *
  * READDIR continues where the last one stopped, and a server answers one handle's requests in order;
  * so several are kept in flight, and their replies are taken in the order of the requests. Those
@@ -22,13 +22,19 @@
 /* Replies without a name, one after the other, before we stop believing in the end of the folder. */
 #define EMPTY_MAX 64
 
-struct listing {
-	struct sftp_client *client;
-	struct sftp_conn *conn;
-	struct wire_buf handle; /* as a wire string: the body of every READDIR */
-	GQueue calls;           /* struct call: READDIRs in flight, oldest first */
-	unsigned int window;    /* how many there may be */
-	unsigned int empty;     /* replies without a name in a row */
+/* Its user's alone, whatever thread that is. */
+struct sftp_dir {
+	struct sftp_client *client; /* set once, borrowed */
+	struct sftp_conn *conn;     /* set once, a reference */
+	struct wire_buf handle;     /* set once: as a wire string, the body of every READDIR */
+	GQueue calls;               /* struct call: READDIRs in flight, oldest first */
+	unsigned int window;        /* how many there may be */
+	unsigned int empty;         /* replies without a name in a row */
+};
+
+/* Where the entries of a reply go. */
+struct sink {
+	struct sftp_dir *dir;
 	sftp_entry_fn entry;
 	void *data;
 };
@@ -44,7 +50,7 @@ static bool is_sane_name(const uint8_t *name, size_t size)
 	return !(name[0] == '.' && (size == 1 || (size == 2 && name[1] == '.')));
 }
 
-static int tell_entry(struct listing *listing, const uint8_t *bytes, size_t size,
+static int tell_entry(const struct sink *sink, const uint8_t *bytes, size_t size,
                       struct sftp_attrs *attrs)
 {
 	char name[NAME_LONGEST + 1];
@@ -54,20 +60,21 @@ static int tell_entry(struct listing *listing, const uint8_t *bytes, size_t size
 	memcpy(name, bytes, size);
 	name[size] = '\0';
 	if (attrs->flags & SFTP_ATTR_UIDGID &&
-	    idmap_to_local(listing->client->idmap, &attrs->uid, &attrs->gid))
+	    idmap_to_local(sink->dir->client->idmap, &attrs->uid, &attrs->gid))
 		attrs = NULL;
-	return listing->entry(name, attrs, listing->data);
+	return sink->entry(name, attrs, sink->data);
 }
 
 /* A count larger than the message runs the reader over its end. */
-static int tell_entries(struct listing *listing, struct wire_reader *body)
+static int tell_entries(const struct sink *sink, struct wire_reader *body)
 {
+	struct sftp_dir *dir = sink->dir;
 	uint32_t count = wire_get_u32(body);
 
 	if (!wire_reader_ok(body))
 		return -EPROTO;
-	listing->empty = count == 0 ? listing->empty + 1 : 0;
-	if (listing->empty > EMPTY_MAX)
+	dir->empty = count == 0 ? dir->empty + 1 : 0;
+	if (dir->empty > EMPTY_MAX)
 		return -EPROTO;
 	for (uint32_t i = 0; i < count; i++) {
 		struct sftp_attrs attrs = {0};
@@ -80,7 +87,7 @@ static int tell_entries(struct listing *listing, struct wire_reader *body)
 		sftp_get_attrs(body, &attrs);
 		if (!wire_reader_ok(body))
 			return -EPROTO;
-		error = tell_entry(listing, name, size, &attrs);
+		error = tell_entry(sink, name, size, &attrs);
 		if (error)
 			return error;
 	}
@@ -89,49 +96,62 @@ static int tell_entries(struct listing *listing, struct wire_reader *body)
 
 /* ---- requests --------------------------------------------------------------------------------- */
 
-static int fill_window(struct listing *listing)
+/* Where the next reply is here already it may be the end: then nothing more is asked for. */
+static int fill_window(struct sftp_dir *dir)
 {
-	while (g_queue_get_length(&listing->calls) < listing->window) {
+	struct call *next = g_queue_peek_head(&dir->calls);
+
+	if (next && call_is_answered(next))
+		return 0;
+	while (g_queue_get_length(&dir->calls) < dir->window) {
 		struct call *call;
-		int error = call_start(listing->conn, SFTP_READDIR, &listing->handle, &call);
+		int error = call_start(dir->conn, SFTP_READDIR, &dir->handle, &call);
 
 		if (error)
 			return error;
-		g_queue_push_tail(&listing->calls, call);
+		g_queue_push_tail(&dir->calls, call);
 	}
 	return 0;
 }
 
-/* Takes the oldest reply. *ret_end: there is no more. */
-static int take_reply(struct listing *listing, bool *ret_end)
+/* The oldest reply. *ret_end: there is no more. When the waiting is given up it stays the oldest. */
+static int take_reply(const struct sink *sink, bool *ret_end)
 {
-	AUTO_CALL call = g_queue_pop_head(&listing->calls);
+	GQueue *calls = &sink->dir->calls;
+	AUTO_CALL call = g_queue_peek_head(calls);
 	struct wire_reader body;
 	int error = call_reply(call, SFTP_OP_READDIR, SFTP_NAME, &body);
 
+	if (error == -EINTR) {
+		call = NULL;
+		return error;
+	}
+	g_queue_pop_head(calls);
 	*ret_end = call_status(call) == SFTP_EOF;
 	if (*ret_end)
 		return 0;
-	return error ? error : tell_entries(listing, &body);
+	return error ? error : tell_entries(sink, &body);
 }
 
-static int read_all(struct listing *listing)
+int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data)
 {
-	unsigned int window_max = listing->client->settings.sync_readdir ? 1 : WINDOW_MAX;
+	struct sink sink = {.dir = dir, .entry = entry, .data = data};
+	unsigned int window_max = dir->client->settings.sync_readdir ? 1 : WINDOW_MAX;
 	bool end = false;
-	int error = 0;
+	int error;
 
-	listing->window = MIN(WINDOW_START, window_max);
-	while (!error && !end) {
-		error = fill_window(listing);
-		if (!error)
-			error = take_reply(listing, &end);
-		listing->window = MIN(listing->window + 1, window_max);
-	}
-	return error;
+	error = fill_window(dir);
+	if (!error)
+		error = take_reply(&sink, &end);
+	if (error)
+		return error;
+	dir->window = MIN(dir->window + 1, window_max);
+	return !end;
 }
 
-static int open_folder(struct listing *listing, const char *path)
+/* ---- opening and closing ---------------------------------------------------------------------- */
+
+static int open_folder(struct sftp_dir *dir, const char *path)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_OPENDIR, .path = path};
 	WIRE_AUTO body = {0};
@@ -140,43 +160,67 @@ static int open_folder(struct listing *listing, const char *path)
 
 	wire_buf_init(&body);
 	wire_put_cstring(&body, path);
-	error = call_start(listing->conn, SFTP_OPENDIR, &body, &call);
+	error = call_start(dir->conn, SFTP_OPENDIR, &body, &call);
 	if (error)
 		return error;
 	call_expect_handle(call);
 	error = call_reply(call, SFTP_OP_OPENDIR, SFTP_HANDLE, NULL);
 	if (error)
-		return diagnose_path(listing->conn, call, error, &as);
-	return call_take_handle(call, &listing->handle);
+		return diagnose_path(dir->conn, call, error, &as);
+	return call_take_handle(call, &dir->handle);
 }
 
-static void close_folder(struct listing *listing)
+static void dir_free(struct sftp_dir *dir)
+{
+	wire_buf_done(&dir->handle);
+	sftp_conn_unref(dir->conn);
+	g_free(dir);
+}
+
+int sftp_opendir(struct sftp_client *client, const char *path, struct sftp_dir **ret_dir)
+{
+	unsigned int window_max = client->settings.sync_readdir ? 1 : WINDOW_MAX;
+	struct sftp_dir *dir = g_new0(struct sftp_dir, 1);
+	int error = client_get_conn(client, &dir->conn);
+
+	dir->client = client;
+	dir->window = MIN(WINDOW_START, window_max);
+	g_queue_init(&dir->calls);
+	wire_buf_init(&dir->handle);
+	if (!error)
+		error = open_folder(dir, path);
+	if (error) {
+		dir_free(dir);
+		return error;
+	}
+	sftp_pool_note_handle(client->pool, dir->conn, 1);
+	*ret_dir = dir;
+	return 0;
+}
+
+void sftp_closedir(struct sftp_dir *dir)
 {
 	struct call *call;
 
-	while ((call = g_queue_pop_head(&listing->calls)) != NULL)
+	if (!dir)
+		return;
+	while ((call = g_queue_pop_head(&dir->calls)) != NULL)
 		call_end(&call);
-	call_and_forget(listing->conn, SFTP_CLOSE, &listing->handle);
+	call_and_forget(dir->conn, SFTP_CLOSE, &dir->handle);
+	sftp_pool_note_handle(dir->client->pool, dir->conn, -1);
+	dir_free(dir);
 }
 
 int sftp_list(struct sftp_client *client, const char *path, sftp_entry_fn entry, void *data)
 {
-	struct listing listing = {.client = client, .entry = entry, .data = data};
-	AUTO_CONN conn = NULL;
-	int error = client_get_conn(client, &conn);
+	struct sftp_dir *dir;
+	int result = sftp_opendir(client, path, &dir);
 
-	if (error)
-		return error;
-	listing.conn = conn;
-	g_queue_init(&listing.calls);
-	wire_buf_init(&listing.handle);
-	error = open_folder(&listing, path);
-	if (!error) {
-		sftp_pool_note_handle(client->pool, conn, 1);
-		error = read_all(&listing);
-		close_folder(&listing);
-		sftp_pool_note_handle(client->pool, conn, -1);
-	}
-	wire_buf_done(&listing.handle);
-	return error;
+	if (result)
+		return result;
+	do
+		result = sftp_readdir(dir, entry, data);
+	while (result > 0);
+	sftp_closedir(dir);
+	return result;
 }

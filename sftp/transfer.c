@@ -6,6 +6,8 @@
  * Reading. A `reading` has a few slots, each with a READ in flight for its own stretch of the buffer.
  * When a reply comes the slot goes on, on the reader thread: with the rest of its stretch after a short
  * reply, else with the next stretch that nobody has asked for. The caller sleeps until all is there.
+ * That a file ends is known when a READ beyond its end says so; where it is thought to end, a stretch of its
+ * own begins, so that this READ is in flight with the others instead of following a short reply.
  *
  * The race that shaped it: a cancelled caller wants its buffer back while a slot may be about to ask
  * for more. Slots go on only under the reading's lock and while nobody has given up; the caller sets
@@ -51,6 +53,7 @@ struct reading {
 	uint8_t *buf;           /* the caller's; the same */
 	uint64_t offset;        /* of buf in the file */
 	size_t piece;           /* bytes a READ at most */
+	size_t likely_end;      /* of the file, in buf; 0: not in there */
 
 	pthread_mutex_t lock;
 	pthread_cond_t ended; /* in_flight has become 0 */
@@ -111,6 +114,8 @@ static void ask_next_locked(struct slot *slot)
 		return;
 	slot->at = reading->next;
 	slot->size = MIN(reading->piece, reading->end - reading->next);
+	if (reading->likely_end > slot->at)
+		slot->size = MIN(slot->size, reading->likely_end - slot->at);
 	reading->next += slot->size;
 	ask_locked(slot);
 }
@@ -190,17 +195,27 @@ static bool await_slots(struct reading *reading)
 	return ended;
 }
 
+/* Where in `size` bytes at `offset` the file is thought to end; 0: not in there. */
+static size_t likely_end(const struct sftp_file *file, size_t size, uint64_t offset)
+{
+	uint64_t end = file->size;
+
+	return end > offset && end - offset < size ? (size_t)(end - offset) : 0;
+}
+
 static struct reading *reading_new(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
                                    unsigned int *ret_slots)
 {
 	size_t piece = payload_max(file->client->settings.max_read, sftp_conn_max_read(file->conn));
-	unsigned int slots = (unsigned int)MIN((size + piece - 1) / piece, SLOTS_MAX);
+	size_t end = likely_end(file, size, offset);
+	unsigned int slots = (unsigned int)MIN((size + piece - 1) / piece + !!end, SLOTS_MAX);
 	struct reading *reading = g_malloc0(sizeof(*reading) + slots * sizeof(reading->slots[0]));
 
 	reading->file = file;
 	reading->buf = buf;
 	reading->offset = offset;
 	reading->piece = piece;
+	reading->likely_end = end;
 	reading->end = size;
 	pthread_mutex_init(&reading->lock, NULL);
 	lock_cond_init(&reading->ended);

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import traceback
 
 import pytest
 
@@ -54,7 +55,8 @@ class Storm:
                         raise
                 self._own_file(number, turn, dice)
         except BaseException as problem:
-            self.problems.append(f"thread {number}: {problem!r}")
+            where = traceback.extract_tb(problem.__traceback__)[-1]
+            self.problems.append(f"thread {number}: {problem!r} in {where.line!r}")
 
     def _own_file(self, number, turn, dice):
         """Nobody else touches it: here everything must be right."""

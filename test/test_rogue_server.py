@@ -9,11 +9,11 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 
 import pytest
 
 from lib import mountinfo, processes, rogue as lib
+from lib.background import Thread
 from lib.rogue import HANG_UP, Reply
 
 pytestmark = [pytest.mark.needs("fuse"), pytest.mark.ours]
@@ -25,30 +25,6 @@ def fails_with(number, call, *words):
     with pytest.raises(OSError) as caught:
         call(*words)
     assert caught.value.errno == number, caught.value
-
-
-class Thread(threading.Thread):
-    """A call in a thread of its own; result() waits for it, returns its value or raises its error."""
-
-    def __init__(self, call, *words):
-        super().__init__(daemon=True)
-        self._call, self._words = call, words
-        self._value = self._problem = None
-        self.start()
-
-    def run(self):
-        try:
-            self._value = self._call(*self._words)
-        except OSError as problem:
-            self._problem = problem
-
-    def result(self, seconds=20):
-        self.join(seconds * processes.SLOWNESS)
-        if self.is_alive():
-            raise processes.Late("the call does not return")
-        if self._problem:
-            raise self._problem
-        return self._value
 
 
 def calls(path):

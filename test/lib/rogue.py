@@ -404,8 +404,9 @@ class Server:
         self.problems = []  # of the rules
         self._rules = {}
         self._gates = {}
+        self._script = None
         self._requests = []
-        self._changed = threading.Condition()  # of the four
+        self._changed = threading.Condition()  # of the five
         self._sessions = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -428,6 +429,14 @@ class Server:
         with self._changed:
             self._gates[kind] = gate = Gate(kind)
         return gate
+
+    def follow(self, script):
+        """
+        script.keep(session, kind, replies) is asked from now on whether it keeps a reply back, to send it
+        itself later (lib/trips.py). None ends it.
+        """
+        with self._changed:
+            self._script = script
 
     def hang_up(self):
         """Ends all connections, as if the server had died."""
@@ -474,10 +483,12 @@ class Server:
         self.note(request.about)
         with self._changed:
             rule = self._rules.get(request.kind) or self._rules.get("*")
-            gate = self._gates.get(request.kind)
+            gate, script = self._gates.get(request.kind), self._script
         replies = [one.encode(request.number) if isinstance(one, Reply) else one
                    for one in self._decide(rule, request)]
-        if not (gate and gate.keep(request.session, replies)):
+        if gate and gate.keep(request.session, replies):
+            return
+        if not (script and script.keep(request.session, request.kind, replies)):
             request.session.send(replies)
 
     def _decide(self, rule, request):

@@ -4,13 +4,15 @@
  * still but for "wait". The settings are those of settings() below unless a test has its own.
  *
  *	ticket                      take the ticket that the answers below come with
+ *	other                       from now on that for the old name of a renewed rename
  *	put DIR NAME ID SIZE        an answer: the name exists; SIZE "-": without attributes
  *	folder DIR NAME ID SIZE     the same of a folder
  *	absent DIR NAME             an answer: it does not
  *	link DIR NAME TARGET        an answer
  *	list DIR [NAME:ID:SIZE]...  an answer; SIZE "-": without attributes, "/": a folder of size 0
+ *	ahead ...                   the same, but no program has read it
  *	begin EVENT, end EVENT      create|change DIR NAME, remove DIR NAME ID, rename DIR NAME DIR NAME
- *	renew EVENT                 end create|change, and the ticket renewed
+ *	renew EVENT                 the same as end, and the ticket renewed (of a rename: for the new name)
  *	surprise DIR NAME ID, reconnect, wait SECONDS
  *	is DIR NAME ANSWER          expected: "unknown", "absent", or ID and SIZE ("10 5", "10 -")
  *	left DIR NAME SECONDS SECONDS  expected: how long the name and its attributes are still valid
@@ -43,6 +45,7 @@ static struct cache_settings settings(void)
 		.max_entries = 100,
 		.clean_ns = 60 * CLOCK_NS_PER_SEC,
 		.min_clean_ns = 5 * CLOCK_NS_PER_SEC,
+		.absent_ns = CLOCK_NEVER,
 	};
 }
 
@@ -51,7 +54,8 @@ static struct cache_settings settings(void)
 struct play {
 	struct cache *cache;
 	struct cache_ticket ticket;
-	const char *step; /* as it is written, for the messages */
+	struct cache_ticket other; /* of a rename: for the old name */
+	const char *step;          /* as it is written, for the messages */
 	char **word;
 };
 
@@ -98,6 +102,8 @@ static void do_list(struct play *play)
 		listing_append(listing, &entry);
 	}
 	cache_put_listing(play->cache, play->ticket, number(play, 1), listing);
+	if (is(play, 0, "list"))
+		cache_trust_listing(play->cache, number(play, 1));
 	listing_unref(listing);
 }
 
@@ -120,12 +126,20 @@ static void do_event(struct play *play, enum cache_when when)
 
 static void do_renew(struct play *play)
 {
+	struct cache *cache = play->cache;
+	struct cache_ticket old = play->ticket;
 	uint64_t dir = number(play, 2);
+	const char *name = play->word[3];
 
 	if (is(play, 1, "create"))
-		play->ticket = cache_end_create(play->cache, play->ticket, dir, play->word[3]);
+		play->ticket = cache_end_create(cache, old, dir, name);
+	else if (is(play, 1, "change"))
+		play->ticket = cache_end_change(cache, old, dir, name);
+	else if (is(play, 1, "remove"))
+		play->ticket = cache_end_remove(cache, old, dir, name, number(play, 4));
 	else
-		play->ticket = cache_end_change(play->cache, play->ticket, dir, play->word[3]);
+		cache_end_rename(cache, old, dir, name, number(play, 4), play->word[5],
+		                 &play->other, &play->ticket);
 }
 
 static void expect(const struct play *play, const char *got, const char *expected)
@@ -183,13 +197,15 @@ static void expect_target(struct play *play)
 
 static void expect_names(struct play *play)
 {
-	struct listing *listing = cache_get_listing(play->cache, number(play, 1));
+	struct cache_ticket ticket;
+	struct listing *listing = cache_get_listing(play->cache, number(play, 1), &ticket);
 	g_autoptr(GString) got = g_string_new(listing ? "" : "unknown");
 	struct listing_entry entry;
 
 	for (size_t i = 0; listing && i < listing_count(listing); i++) {
 		listing_get(listing, i, &entry);
-		g_string_append_printf(got, "%s%s", i ? "," : "", entry.name);
+		if (entry.state == LISTING_PRESENT)
+			g_string_append_printf(got, "%s%s", got->len ? "," : "", entry.name);
 	}
 	listing_unref(listing);
 	expect(play, got->str, play->word[2]);
@@ -209,6 +225,8 @@ static void do_step(struct play *play)
 {
 	if (is(play, 0, "ticket"))
 		play->ticket = cache_take_ticket(play->cache);
+	else if (is(play, 0, "other"))
+		play->ticket = play->other;
 	else if (is(play, 0, "put"))
 		do_put(play, S_IFREG);
 	else if (is(play, 0, "folder"))
@@ -218,7 +236,7 @@ static void do_step(struct play *play)
 	else if (is(play, 0, "link"))
 		cache_put_link(play->cache, play->ticket, number(play, 1), play->word[2],
 		               play->word[3]);
-	else if (is(play, 0, "list"))
+	else if (is(play, 0, "list") || is(play, 0, "ahead"))
 		do_list(play);
 	else if (is(play, 0, "begin"))
 		do_event(play, CACHE_BEGINS);
@@ -263,7 +281,7 @@ static void play_history(const struct cache_settings *with, const char *const *s
 
 static const struct {
 	const char *title;
-	const char *steps[24];
+	const char *steps[26];
 } histories[] = {
 	/* Answers. */
 	{"nothing is known at first",
@@ -283,6 +301,10 @@ static const struct {
 	{"a listing answers for its names and for all others",
          {"ticket", "list 1 a:10:5 b:11:-", "names 1 a,b", "is 1 a 10 5", "is 1 b 11 -",
           "is 1 c absent", "is 2 a unknown"}},
+	{"a listing that nobody has read tells what is there, not what is missing",
+         {"ticket", "ahead 1 a:10:5", "names 1 a", "is 1 a 10 5", "is 1 c unknown",
+          "begin remove 1 a 10", "ticket", "renew remove 1 a 10", "absent 1 a", "is 1 a absent",
+          "names 1 "}},
 	{"an empty listing", {"ticket", "list 1", "names 1 ", "is 1 a absent"}},
 	{"a listing is replaced by the next",
          {"ticket", "list 1 a:10:5", "list 1 b:11:6", "names 1 b", "is 1 a absent"}},
@@ -291,20 +313,54 @@ static const struct {
           "is 1 b 11 7"}},
 	{"a single answer behind a listing is the newer",
          {"ticket", "list 1 a:10:5 b:11:6", "wait 1", "put 1 a 10 7", "absent 1 b", "is 1 a 10 7",
-          "is 1 b absent", "is 1 c absent"}},
+          "is 1 b absent", "is 1 c unknown"}},
 	{"a change of a listed file",
          {"ticket", "list 1 a:10:5 b:11:6", "begin change 1 a", "is 1 a 10 -", "end change 1 a",
           "is 1 a 10 -", "is 1 b 11 6", "names 1 a,b", "ticket", "put 1 a 10 7", "is 1 a 10 7"}},
-	{"each event in a folder ends its listing: create",
-         {"ticket", "list 1 a:10:5", "begin create 1 c", "names 1 unknown", "is 1 a unknown",
-          "end create 1 c", "names 1 unknown"}},
-	{"each event in a folder ends its listing: remove",
-         {"ticket", "list 1 a:10:5", "begin remove 1 a 10", "names 1 unknown", "is 1 a unknown"}},
-	{"each event in a folder ends its listing: rename",
-         {"ticket", "list 1 a:10:5", "list 2 b:11:6", "list 3 c:12:7", "begin rename 1 a 2 b",
-          "names 1 unknown", "names 2 unknown", "names 3 c"}},
-	{"each event in a folder ends its listing: surprise",
-         {"ticket", "list 1 a:10:5", "surprise 1 a 0", "names 1 unknown"}},
+	{"create: all but the new name stays listed",
+         {"ticket", "list 1 a:10:5", "begin create 1 c", "is 1 c unknown", "is 1 a 10 5",
+          "is 1 b absent", "names 1 unknown", "end create 1 c", "is 1 c unknown", "is 1 b absent",
+          "names 1 unknown", "ticket", "put 1 c 12 7", "is 1 c 12 7", "names 1 a,c"}},
+	{"create: known by its reply",
+         {"ticket", "list 1 a:10:5", "begin create 1 c", "ticket", "renew create 1 c",
+          "put 1 c 12 7", "is 1 c 12 7", "names 1 a,c", "is 1 b absent"}},
+	{"create of a listed name",
+         {"ticket", "list 1 a:10:5 b:11:6", "begin create 1 a", "ticket", "renew create 1 a",
+          "put 1 a 12 7", "is 1 a 12 7", "names 1 a,b"}},
+	{"remove: the name leaves the listing",
+         {"ticket", "list 1 a:10:5 b:11:6", "begin remove 1 a 10", "ticket", "is 1 a unknown",
+          "is 1 b 11 6", "renew remove 1 a 10", "absent 1 a", "is 1 a absent", "names 1 b"}},
+	{"remove that failed: the name is in doubt until asked",
+         {"ticket", "list 1 a:10:5 b:11:6", "begin remove 1 a 10", "end remove 1 a 10",
+          "is 1 a unknown", "names 1 unknown", "ticket", "put 1 a 10 5", "names 1 a,b"}},
+	{"removed and made again",
+         {"ticket", "list 1 a:10:5 b:11:6", "begin remove 1 a 10", "ticket", "renew remove 1 a 10",
+          "absent 1 a", "names 1 b", "begin create 1 a", "names 1 unknown", "ticket",
+          "renew create 1 a", "put 1 a 12 7", "names 1 a,b", "is 1 a 12 7"}},
+	{"rename: both names change places",
+         {"ticket", "list 1 a:10:5 b:11:6", "list 2 c:12:7", "list 3 d:13:8",
+          "begin rename 1 a 2 z", "ticket", "names 1 unknown", "is 1 b 11 6", "names 3 d",
+          "renew rename 1 a 2 z", "put 2 z 10 5", "is 2 z 10 5", "names 2 c,z", "other",
+          "absent 1 a", "is 1 a absent", "names 1 b"}},
+	{"rename over a name in the same folder",
+         {"ticket", "list 1 a:10:5 b:11:6 c:12:7", "begin rename 1 a 1 b", "ticket",
+          "renew rename 1 a 1 b", "put 1 b 10 5", "other", "absent 1 a", "names 1 b,c",
+          "is 1 b 10 5", "is 1 a absent"}},
+	{"two changes of one name: the first to end does not end the doubt",
+         {"ticket", "list 1 a:10:5 b:11:6", "begin remove 1 a 10", "ticket", "begin create 1 a",
+          "renew remove 1 a 10", "absent 1 a", "is 1 a unknown", "names 1 unknown",
+          "end create 1 a", "is 1 a unknown", "is 1 b 11 6"}},
+	{"surprise ends the listing",
+         {"ticket", "list 1 a:10:5", "surprise 1 a 0", "names 1 unknown", "is 1 b unknown"}},
+	{"a name that the listing lacks shows that the folder has changed",
+         {"ticket", "list 1 a:10:5", "put 1 b 11 6", "names 1 unknown", "is 1 a unknown",
+          "is 1 b 11 6", "is 1 c unknown"}},
+	{"so does a missing one that it has",
+         {"ticket", "list 1 a:10:5 b:11:6", "absent 1 a", "names 1 unknown", "is 1 b unknown",
+          "is 1 a absent"}},
+	{"but not an answer asked for before it",
+         {"ticket", "begin change 1 z", "end change 1 z", "put 1 b 11 6", "ticket", "list 1 a:10:5",
+          "names 1 a", "is 1 b absent"}},
 
 	/* Expiry. */
 	{"attributes end before their name, the name before the target",
@@ -468,6 +524,169 @@ static void test_late_answers(const void *data)
 	}
 }
 
+static void put_listing(struct cache *cache, uint64_t dir, unsigned int count)
+{
+	struct listing *listing = listing_new();
+
+	for (unsigned int i = 0; i < count; i++) {
+		g_autofree char *name = g_strdup_printf("file-%07u", i);
+		struct listing_entry entry = {.name = name, .id = i + 1, .has_attr = true};
+
+		listing_append(listing, &entry);
+	}
+	cache_put_listing(cache, cache_take_ticket(cache), dir, listing);
+	listing_unref(listing);
+}
+
+/* dcache_absent_timeout. */
+static void test_absence_is_short(void)
+{
+	static const char *const steps[] = {
+		"ticket",         "list 1 a:10:5",
+		"is 1 a 10 5",    "is 1 b absent",
+		"left 1 b 3 0",   "begin remove 1 a 10",
+		"ticket",         "renew remove 1 a 10",
+		"absent 1 a",     "is 1 a absent",
+		"names 1 ",       "wait 2",
+		"is 1 a absent",  "wait 1",
+		"is 1 a unknown", "is 1 b unknown",
+		"names 1 ",       NULL,
+	};
+	struct cache_settings with = settings();
+
+	with.absent_ns = 3 * CLOCK_NS_PER_SEC;
+	play_history(&with, steps);
+	with.absent_ns = 0;
+	play_history(&with,
+	             (const char *const[]){"ticket", "list 1 a:10:5", "is 1 b unknown",
+	                                   "absent 1 c", "is 1 c unknown", "is 1 a 10 5", NULL});
+}
+
+/* ---- entries of a listing that the cache does not hold -------------------------------------------- */
+
+static void expect_listed(struct cache *cache, struct cache_ticket ticket, const char *expected)
+{
+	struct listing_entry listed = {
+		.name = "a", .id = 10, .has_attr = true, .attr = {.size = 5, .mode = S_IFREG}};
+	struct cache_name known = {.id = 0};
+	enum cache_known answer = cache_get_listed(cache, ticket, 1, &listed, &known);
+	g_autofree char *got = NULL;
+
+	if (answer == CACHE_PRESENT)
+		got = known.has_attr ? g_strdup_printf("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT,
+		                                       known.id, known.attr.size)
+		                     : g_strdup_printf("%" G_GUINT64_FORMAT " -", known.id);
+	else
+		got = g_strdup(answer == CACHE_ABSENT ? "absent" : "unknown");
+	g_assert_cmpstr(got, ==, expected);
+}
+
+static void check_listed(bool enabled)
+{
+	struct cache_settings with = settings();
+	struct cache_attr attr = {.size = 6, .mode = S_IFREG};
+	struct cache_ticket ticket, later;
+	struct cache *cache;
+
+	with.enabled = enabled;
+	cache = cache_new(&with);
+	ticket = cache_take_ticket(cache);
+	expect_listed(cache, ticket, "10 5");
+	cache_on_change(cache, CACHE_BEGINS, 1, "a");
+	expect_listed(cache, ticket, "unknown");
+	later = cache_take_ticket(cache);
+	later = cache_end_change(cache, later, 1, "a");
+	expect_listed(cache, ticket, "unknown");
+	cache_put_name(cache, later, 1, "a", 10, &attr);
+	expect_listed(cache, ticket, enabled ? "10 6" : "unknown");
+	g_assert_true(cache_ticket_holds(cache, ticket, 1));
+	cache_on_create(cache, CACHE_BEGINS, 1, "b");
+	g_assert_false(cache_ticket_holds(cache, ticket, 1));
+	cache_on_create(cache, CACHE_ENDED, 1, "b");
+	g_assert_false(cache_ticket_holds(cache, ticket, 1));
+	g_assert_true(cache_ticket_holds(cache, cache_take_ticket(cache), 1));
+	fake_now += with.attr_ns;
+	expect_listed(cache, cache_take_ticket(cache), "10 5");
+	cache_on_reconnect(cache);
+	expect_listed(cache, ticket, "unknown");
+	cache_free(cache);
+}
+
+static void test_listed(void)
+{
+	check_listed(true);
+	check_listed(false);
+}
+
+/* ---- the mirror ----------------------------------------------------------------------------------- */
+
+static void mirror_known(void *data, uint64_t dir, const char *name, uint64_t id, uint64_t name_end,
+                         const struct cache_attr *attr, uint64_t attr_end)
+{
+	g_assert_cmpuint(name_end, >, fake_now);
+	g_assert_true(!attr || attr_end > fake_now);
+	g_string_append_printf(data, "known %u/%s %u %d; ", (unsigned int)dir, name,
+	                       (unsigned int)id, attr ? (int)attr->size : -1);
+}
+
+static void mirror_absent(void *data, uint64_t dir, const char *name, uint64_t name_end)
+{
+	g_assert_cmpuint(name_end, >, fake_now);
+	g_string_append_printf(data, "absent %u/%s; ", (unsigned int)dir, name);
+}
+
+static void mirror_doubted(void *data, uint64_t dir, const char *name)
+{
+	g_string_append_printf(data, "doubt %u/%s; ", (unsigned int)dir, name ? name : "");
+}
+
+static void mirror_listed(void *data, uint64_t dir, const struct listing *listing,
+                          uint64_t names_end, uint64_t attrs_end)
+{
+	g_assert_cmpuint(names_end, >, attrs_end);
+	g_string_append_printf(data, "listed %u %zu; ", (unsigned int)dir, listing_count(listing));
+}
+
+static void mirror_all_doubted(void *data)
+{
+	g_string_append(data, "all; ");
+}
+
+static void test_mirror(void)
+{
+	g_autoptr(GString) told = g_string_new(NULL);
+	struct cache_mirror mirror = {
+		.known = mirror_known,
+		.absent = mirror_absent,
+		.doubted = mirror_doubted,
+		.listed = mirror_listed,
+		.all_doubted = mirror_all_doubted,
+		.data = told,
+	};
+	struct cache_settings with = settings();
+	struct cache *cache = cache_new(&with);
+	struct cache_attr attr = {.size = 6, .mode = S_IFREG};
+	struct cache_ticket ticket;
+
+	cache_set_mirror(cache, &mirror);
+	ticket = cache_take_ticket(cache);
+	cache_put_name(cache, ticket, 1, "a", 10, &attr);
+	cache_put_name(cache, ticket, 1, "b", 11, NULL);
+	cache_put_absent(cache, ticket, 1, "c");
+	put_listing(cache, 2, 3);
+	g_assert_cmpstr(told->str, ==, "known 1/a 10 6; known 1/b 11 -1; absent 1/c; listed 2 3; ");
+	g_string_truncate(told, 0);
+	cache_on_create(cache, CACHE_BEGINS, 1, "d");
+	cache_on_change(cache, CACHE_BEGINS, 1, "a");
+	cache_put_name(cache, ticket, 1, "a", 10, &attr);
+	cache_on_remove(cache, CACHE_BEGINS, 1, "b", 11);
+	cache_on_surprise(cache, 2, "x", 0);
+	cache_on_reconnect(cache);
+	g_assert_cmpstr(told->str, ==,
+	                "doubt 1/d; doubt 1/a; doubt 1/b; doubt 11/; doubt 2/x; doubt 2/; all; ");
+	cache_free(cache);
+}
+
 static void test_disabled(void)
 {
 	static const char *const steps[] = {
@@ -560,23 +779,10 @@ static void test_nothing_fits(void)
 	play_history(&with, steps);
 }
 
-static void put_listing(struct cache *cache, uint64_t dir, unsigned int count)
-{
-	struct listing *listing = listing_new();
-
-	for (unsigned int i = 0; i < count; i++) {
-		g_autofree char *name = g_strdup_printf("file-%07u", i);
-		struct listing_entry entry = {.name = name, .id = i + 1, .has_attr = true};
-
-		listing_append(listing, &entry);
-	}
-	cache_put_listing(cache, cache_take_ticket(cache), dir, listing);
-	listing_unref(listing);
-}
-
 static bool has_listing(struct cache *cache, uint64_t dir)
 {
-	struct listing *listing = cache_get_listing(cache, dir);
+	struct cache_ticket ticket;
+	struct listing *listing = cache_get_listing(cache, dir, &ticket);
 
 	listing_unref(listing);
 	return listing;
@@ -611,11 +817,12 @@ static void test_listing_held(void)
 {
 	struct cache_settings with = settings();
 	struct cache *cache = cache_new(&with);
+	struct cache_ticket ticket;
 	struct listing *held;
 	struct listing_entry entry;
 
 	put_listing(cache, 1, 10);
-	held = cache_get_listing(cache, 1);
+	held = cache_get_listing(cache, 1, &ticket);
 	cache_on_create(cache, CACHE_BEGINS, 1, "new");
 	cache_free(cache);
 	listing_get(held, 9, &entry);
@@ -724,6 +931,9 @@ int main(int argc, char **argv)
 		g_test_add_data_func(path, events[i], test_late_answers);
 	}
 	g_test_add_func("/cache/disabled", test_disabled);
+	g_test_add_func("/cache/absence_is_short", test_absence_is_short);
+	g_test_add_func("/cache/listed", test_listed);
+	g_test_add_func("/cache/mirror", test_mirror);
 	g_test_add_func("/cache/no_time", test_no_time);
 	g_test_add_func("/cache/all_time", test_all_time);
 	g_test_add_func("/cache/least_recently_used", test_least_recently_used);

@@ -142,6 +142,7 @@ static void test_storm(void)
 		.link_ns = CLOCK_NEVER,
 		.max_entries = NAMES - 2,
 		.clean_ns = CLOCK_NS_PER_MS,
+		.absent_ns = CLOCK_NEVER,
 	};
 	struct cache *cache = cache_new(&settings);
 	pthread_t threads[THREADS];

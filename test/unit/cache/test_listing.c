@@ -128,6 +128,60 @@ static void test_shared(void)
 	listing_unref(listing);
 }
 
+static void expect_state(const struct listing *listing, const char *name, enum listing_state state,
+                         bool has_attr)
+{
+	struct listing_entry entry;
+	size_t index;
+
+	g_assert_true(listing_find(listing, name, &index));
+	listing_get(listing, index, &entry);
+	g_assert_cmpint(entry.state, ==, state);
+	g_assert_cmpint(entry.has_attr, ==, has_attr);
+}
+
+static void test_states(void)
+{
+	struct listing *listing = make(3);
+
+	listing_set(listing, "file-0000001", LISTING_DOUBTED, 0);
+	listing_set(listing, "new", LISTING_DOUBTED, 0);
+	g_assert_cmpuint(listing_doubts(listing), ==, 2);
+	listing_set(listing, "file-0000001", LISTING_REMOVED, 0);
+	listing_set(listing, "new", LISTING_PRESENT, 77);
+	listing_set(listing, "file-0000002", LISTING_PRESENT, 0);
+	g_assert_cmpuint(listing_doubts(listing), ==, 0);
+	g_assert_cmpuint(listing_count(listing), ==, 4);
+	expect_state(listing, "file-0000000", LISTING_PRESENT, true);
+	expect_state(listing, "file-0000001", LISTING_REMOVED, false);
+	expect_state(listing, "file-0000002", LISTING_PRESENT, true);
+	expect_state(listing, "new", LISTING_PRESENT, false);
+	listing_drop_attr(listing, 0);
+	expect_state(listing, "file-0000000", LISTING_PRESENT, false);
+	listing_unref(listing);
+}
+
+/* Who reads a snapshot keeps it; the copy has lost the removed names' places, and is known as one. */
+static void test_unshared(void)
+{
+	struct listing *listing = make(3), *read = listing_ref(listing);
+	uint64_t serial = listing_serial(listing);
+
+	listing = listing_unshare(listing);
+	g_assert_true(listing != read);
+	g_assert_true(listing == listing_unshare(listing));
+	listing_set(listing, "file-0000001", LISTING_REMOVED, 0);
+	expect_state(read, "file-0000001", LISTING_PRESENT, true);
+	listing_unref(read);
+	read = listing_ref(listing);
+	listing = listing_unshare(listing);
+	g_assert_cmpuint(listing_count(listing), ==, 2);
+	g_assert_cmpuint(listing_count(read), ==, 3);
+	g_assert_cmpuint(listing_serial(listing), ==, serial);
+	listing_unref(read);
+	listing_unref(listing);
+}
+
 /* Bytes of the heap in use; 0 under a sanitizer or valgrind, whose heap is another. */
 static size_t heap(void)
 {
@@ -144,12 +198,13 @@ static void test_memory(void)
 		size_t before = heap(), after;
 		struct listing *listing = make(counts[i]);
 
+		listing_trim(listing);
 		after = heap();
 		g_test_message("%u names: %zu bytes each, %zu by its own account", counts[i],
 		               (after - before) / counts[i], listing_bytes(listing) / counts[i]);
-		g_assert_cmpuint(listing_bytes(listing), <=, 120 * counts[i]);
+		g_assert_cmpuint(listing_bytes(listing), <=, 100 * counts[i]);
 		if (after > before)
-			g_assert_cmpuint(after - before, <=, 250 * counts[i]);
+			g_assert_cmpuint(after - before, <=, 120 * counts[i]);
 		listing_unref(listing);
 	}
 }
@@ -163,6 +218,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/listing/find", test_find);
 	g_test_add_func("/listing/a_name_twice", test_a_name_twice);
 	g_test_add_func("/listing/shared", test_shared);
+	g_test_add_func("/listing/states", test_states);
+	g_test_add_func("/listing/unshared", test_unshared);
 	g_test_add_func("/listing/memory", test_memory);
 	return g_test_run();
 }

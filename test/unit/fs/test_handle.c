@@ -94,8 +94,7 @@ static struct handle *open_handle(struct fixture *fix, int flags)
 {
 	struct sftp_file *file;
 
-	g_assert_cmpint(sftp_open(fix->client, "f", SFTP_OPEN_WRITE, 0, false, &file, NULL, NULL),
-	                ==, 0);
+	g_assert_cmpint(sftp_open(fix->client, "f", SFTP_OPEN_WRITE, 0, &file, NULL), ==, 0);
 	return handle_new(fix->table, NODE, file, flags);
 }
 

@@ -73,16 +73,16 @@ static void test_ids_below(void)
 	node_table_free(table);
 }
 
-static void test_contents(void)
+static void test_contents_forgotten(void)
 {
 	struct node_table *table = node_table_new("");
 	uint64_t file = node_enter(table, ROOT, "file", 0);
 
-	g_assert_false(node_note_contents(table, file, 1, 2));
-	g_assert_true(node_note_contents(table, file, 1, 2));
+	g_assert_cmpint(node_note_contents(table, file, 1, 2, 9), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 1, 2, 9), ==, NODE_CONTENTS_SAME);
 	node_forget_contents(table, file);
 	node_forget_contents(table, 12345);
-	g_assert_false(node_note_contents(table, file, 1, 2));
+	g_assert_cmpint(node_note_contents(table, file, 1, 2, 9), ==, NODE_CONTENTS_NEW);
 	node_table_free(table);
 }
 
@@ -416,6 +416,54 @@ static void test_random_history(void)
 	node_table_free(table);
 }
 
+/* ---- what the kernel keeps ----------------------------------------------------------------------- */
+
+static void test_contents(void)
+{
+	struct node_table *table = node_table_new("");
+	uint64_t file = node_enter(table, ROOT, "f", 0), first = 1000 * CLOCK_NS_PER_SEC;
+	uint64_t racy = first + NODE_RACY_NS, later = racy + 1;
+
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, first), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, first), ==, NODE_CONTENTS_SAME);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, racy), ==, NODE_CONTENTS_SAME);
+	/* Pages of before are let go of once more; those read from here on are right. */
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, later), ==, NODE_CONTENTS_SAME);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, later), ==, NODE_CONTENTS_PROVEN);
+	g_assert_cmpint(node_note_contents(table, file, 6, 7, later), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 6, 7, later), ==, NODE_CONTENTS_SAME);
+	g_assert_cmpint(node_note_contents(table, file, 6, 8, later), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, 99, 6, 8, later), ==, NODE_CONTENTS_NEW);
+	node_table_free(table);
+}
+
+static void test_told(void)
+{
+	struct node_table *table = node_table_new("");
+	uint64_t file = node_enter(table, ROOT, "f", 0);
+
+	g_assert_false(node_was_told(table, file, 0, 0));
+	node_note_told(table, file, 5, 7);
+	g_assert_true(node_was_told(table, file, 5, 7));
+	g_assert_false(node_was_told(table, file, 6, 7));
+	g_assert_false(node_was_told(table, file, 5, 8));
+	node_note_told(table, 99, 5, 7);
+	g_assert_false(node_was_told(table, 99, 5, 7));
+	node_table_free(table);
+}
+
+static void test_listing(void)
+{
+	struct node_table *table = node_table_new("");
+
+	g_assert_false(node_note_listing(table, ROOT, 3));
+	g_assert_true(node_note_listing(table, ROOT, 3));
+	g_assert_false(node_note_listing(table, ROOT, 4));
+	g_assert_true(node_note_listing(table, ROOT, 4));
+	g_assert_false(node_note_listing(table, 99, 4));
+	node_table_free(table);
+}
+
 /* ---- many threads ------------------------------------------------------------------------------ */
 
 static void *enter_and_forget(void *data)
@@ -457,7 +505,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/node/base-paths", test_base_paths);
 	g_test_add_func("/node/lookups", test_lookups);
 	g_test_add_func("/node/ids_below", test_ids_below);
-	g_test_add_func("/node/contents/forgotten", test_contents);
+	g_test_add_func("/node/contents/forgotten", test_contents_forgotten);
 	g_test_add_func("/node/more-forgets-than-lookups", test_more_forgets_than_lookups);
 	g_test_add_func("/node/reserved-ids", test_reserved_ids);
 	g_test_add_func("/node/ids-are-never-reused", test_ids_are_never_reused);
@@ -469,6 +517,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/node/names", test_names);
 	g_test_add_func("/node/inos", test_inos);
 	g_test_add_func("/node/shared-ino", test_shared_ino);
+	g_test_add_func("/node/contents", test_contents);
+	g_test_add_func("/node/told", test_told);
+	g_test_add_func("/node/listing", test_listing);
 	g_test_add_func("/node/random-history", test_random_history);
 	g_test_add_func("/node/threads", test_threads);
 	return g_test_run();

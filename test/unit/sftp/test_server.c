@@ -65,8 +65,8 @@ static void make_file(struct fixture *fix, const char *path, uint32_t mode)
 	struct sftp_file *file;
 
 	g_assert_cmpint(sftp_open(fix->client, path,
-	                          SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, mode, false,
-	                          &file, NULL, NULL),
+	                          SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, mode, &file,
+	                          NULL),
 	                ==, 0);
 	sftp_file_unref(file);
 }
@@ -82,18 +82,18 @@ static void test_names(void)
 
 	if (!fixture_open(&fix, (struct sftp_settings){0}))
 		return;
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0700), ==, 0);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0700, NULL), ==, 0);
 	make_file(&fix, "d/f", 0640);
 	g_assert_cmpint(sftp_lstat(fix.client, "d/f", &attrs), ==, 0);
 	g_assert_cmphex(attrs.permissions, ==, S_IFREG | 0640);
-	g_assert_cmpint(sftp_symlink(fix.client, "d/f", "s"), ==, 0);
+	g_assert_cmpint(sftp_symlink(fix.client, "d/f", "s", NULL), ==, 0);
 	g_assert_cmpint(sftp_readlink(fix.client, "s", &target), ==, 0);
 	g_assert_cmpstr(target, ==, "d/f");
 	g_assert_cmpint(sftp_lstat(fix.client, "s", &attrs), ==, 0);
 	g_assert_true(S_ISLNK(attrs.permissions));
 	g_assert_cmpint(sftp_stat(fix.client, "s", &attrs), ==, 0);
 	g_assert_true(S_ISREG(attrs.permissions));
-	g_assert_cmpint(sftp_link(fix.client, "d/f", "d/g"), ==, 0);
+	g_assert_cmpint(sftp_link(fix.client, "d/f", "d/g", NULL), ==, 0);
 	g_assert_cmpint(sftp_rename(fix.client, "d/g", "d/h", RENAME_NOREPLACE), ==, 0);
 	make_file(&fix, "e", 0600);
 	g_assert_cmpint(sftp_rename(fix.client, "d/h", "e", 0), ==, 0);
@@ -124,19 +124,19 @@ static void test_attributes(void)
 	if (!fixture_open(&fix, (struct sftp_settings){0}))
 		return;
 	make_file(&fix, "f", 0600);
-	g_assert_cmpint(sftp_setstat(fix.client, "f", &set), ==, 0);
-	g_assert_cmpint(sftp_setstat(fix.client, "f", &owner), ==, 0);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &set, NULL), ==, 0);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &owner, NULL), ==, 0);
 	g_assert_cmpint(sftp_lstat(fix.client, "f", &attrs), ==, 0);
 	g_assert_cmpuint(attrs.size, ==, 12345);
 	g_assert_cmphex(attrs.permissions, ==, S_IFREG | 0604);
 	g_assert_cmpuint(attrs.atime, ==, 1);
 	g_assert_cmpuint(attrs.mtime, ==, 0);
 	g_assert_cmpuint(attrs.uid, ==, geteuid());
-	g_assert_cmpint(sftp_symlink(fix.client, "f", "s"), ==, 0);
+	g_assert_cmpint(sftp_symlink(fix.client, "f", "s", NULL), ==, 0);
 	if (sftp_client_extensions(fix.client) & SFTP_EXT_LSETSTAT) {
 		set.flags = SFTP_ATTR_TIMES;
 		set.mtime = 77;
-		g_assert_cmpint(sftp_lsetstat(fix.client, "s", &set), ==, 0);
+		g_assert_cmpint(sftp_lsetstat(fix.client, "s", &set, NULL), ==, 0);
 		g_assert_cmpint(sftp_lstat(fix.client, "s", &attrs), ==, 0);
 		g_assert_cmpuint(attrs.mtime, ==, 77);
 		g_assert_cmpint(sftp_lstat(fix.client, "f", &attrs), ==, 0);
@@ -161,15 +161,15 @@ static void test_causes(void)
 	if (!fixture_open(&fix, (struct sftp_settings){0}))
 		return;
 	make_file(&fix, "f", 0600);
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755), ==, 0);
-	g_assert_cmpint(sftp_mkdir(fix.client, "d/e", 0755), ==, 0);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755, NULL), ==, 0);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d/e", 0755, NULL), ==, 0);
 
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755), ==, -EEXIST);
-	g_assert_cmpint(sftp_mkdir(fix.client, "f", 0755), ==, -EEXIST);
-	g_assert_cmpint(sftp_mkdir(fix.client, "n/n", 0755), ==, -ENOENT);
-	g_assert_cmpint(sftp_symlink(fix.client, "x", "f"), ==, -EEXIST);
-	g_assert_cmpint(sftp_link(fix.client, "f", "d"), ==, -EEXIST);
-	g_assert_cmpint(sftp_link(fix.client, "n", "m"), ==, -ENOENT);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755, NULL), ==, -EEXIST);
+	g_assert_cmpint(sftp_mkdir(fix.client, "f", 0755, NULL), ==, -EEXIST);
+	g_assert_cmpint(sftp_mkdir(fix.client, "n/n", 0755, NULL), ==, -ENOENT);
+	g_assert_cmpint(sftp_symlink(fix.client, "x", "f", NULL), ==, -EEXIST);
+	g_assert_cmpint(sftp_link(fix.client, "f", "d", NULL), ==, -EEXIST);
+	g_assert_cmpint(sftp_link(fix.client, "n", "m", NULL), ==, -ENOENT);
 	g_assert_cmpint(sftp_rmdir(fix.client, "d"), ==, -ENOTEMPTY);
 	g_assert_cmpint(sftp_rmdir(fix.client, "f"), ==, -ENOTDIR);
 	g_assert_cmpint(sftp_rmdir(fix.client, "n"), ==, -ENOENT);
@@ -182,17 +182,16 @@ static void test_causes(void)
 	g_assert_cmpint(sftp_rename(fix.client, "d", "d/e/x", 0), ==, -EINVAL);
 	g_assert_cmpint(sftp_rename(fix.client, "n", "m", 0), ==, -ENOENT);
 	g_assert_cmpint(sftp_rename(fix.client, "f", "d", RENAME_NOREPLACE), ==, -EEXIST);
-	g_assert_cmpint(sftp_mkdir(fix.client, "o", 0755), ==, 0);
+	g_assert_cmpint(sftp_mkdir(fix.client, "o", 0755, NULL), ==, 0);
 	g_assert_cmpint(sftp_rename(fix.client, "o", "d", 0), ==, -ENOTEMPTY);
-	g_assert_cmpint(sftp_mkdir(fix.client, long_name, 0755), ==, -ENAMETOOLONG);
+	g_assert_cmpint(sftp_mkdir(fix.client, long_name, 0755, NULL), ==, -ENAMETOOLONG);
 	g_assert_cmpint(sftp_lstat(fix.client, long_name, &attrs), ==, -ENAMETOOLONG);
 	g_assert_cmpint(sftp_open(fix.client, "f",
-	                          SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, 0600, false,
-	                          &file, NULL, NULL),
+	                          SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, 0600, &file,
+	                          NULL),
 	                ==, -EEXIST);
-	g_assert_cmpint(sftp_open(fix.client, "d", SFTP_OPEN_WRITE, 0, false, &file, NULL, NULL),
-	                ==, -EISDIR);
-	g_assert_cmpint(sftp_setstat(fix.client, "f", &huge), ==, -EFBIG);
+	g_assert_cmpint(sftp_open(fix.client, "d", SFTP_OPEN_WRITE, 0, &file, NULL), ==, -EISDIR);
+	g_assert_cmpint(sftp_setstat(fix.client, "f", &huge, NULL), ==, -EFBIG);
 	g_assert_null(file);
 	g_assert_null(target);
 	fixture_close(&fix);
@@ -213,7 +212,7 @@ static void test_other_file_system(void)
 	} else {
 		make_file(&fix, "f", 0600);
 		g_assert_cmpint(sftp_rename(fix.client, "f", path, 0), ==, -EXDEV);
-		g_assert_cmpint(sftp_link(fix.client, "f", path), ==, -EXDEV);
+		g_assert_cmpint(sftp_link(fix.client, "f", path, NULL), ==, -EXDEV);
 	}
 	fixture_close(&fix);
 }
@@ -236,7 +235,7 @@ static void test_list(void)
 
 	if (!fixture_open(&fix, (struct sftp_settings){0}))
 		return;
-	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755), ==, 0);
+	g_assert_cmpint(sftp_mkdir(fix.client, "d", 0755, NULL), ==, 0);
 	for (unsigned int i = 0; i < 1000; i++) {
 		g_autofree char *path = g_strdup_printf("%s/d/%u", fix.folder, i);
 
@@ -273,7 +272,7 @@ static struct sftp_file *open_new(struct fixture *fix, const char *path)
 	g_assert_cmpint(
 		sftp_open(fix->client, path,
 	                  SFTP_OPEN_READ | SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_TRUNC,
-	                  0600, false, &file, NULL, NULL),
+	                  0600, &file, NULL),
 		==, 0);
 	return file;
 }
@@ -380,7 +379,7 @@ static void *storm_main(void *arg)
 	struct sftp_attrs attrs;
 
 	for (unsigned int i = 0; i < STORM_ROUNDS; i++) {
-		g_assert_cmpint(sftp_mkdir(fix->client, folder, 0755), ==, 0);
+		g_assert_cmpint(sftp_mkdir(fix->client, folder, 0755, NULL), ==, 0);
 		g_assert_cmpint(sftp_lstat(fix->client, path, &attrs), ==, -ENOENT);
 		storm_file(fix, path, stormer->number + i);
 		g_assert_cmpint(sftp_rename(fix->client, path, moved, 0), ==, 0);
@@ -431,11 +430,10 @@ static void *churn_main(void *arg)
 
 	for (unsigned int i = 0; i < 100; i++) {
 		struct sftp_file *file = NULL;
-		struct sftp_attrs attrs;
-		int attrs_error;
+		struct sftp_after after = {0};
 		int error = sftp_open(stormer->fix->client, path,
 		                      SFTP_OPEN_READ | SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, 0600,
-		                      false, &file, &attrs, &attrs_error);
+		                      &file, &after);
 
 		g_assert_true(error == 0 || error == -ENOTCONN);
 		if (!error)

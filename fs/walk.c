@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * See walk.h.
+ *
+ * A walk is seen when a folder is read whose parent was read a moment ago. Then its sub-folders and its
+ * siblings are listed ahead, and the sub-folders of those in turn. What is next
+ * depends on the walker: one that goes down first wants the children of what was listed last, one that goes
+ * across first wants them after everything else; the order of its own readings tells which it is.
+ *
+ * How far ahead is a matter of use: `budget` folders may be listed and not read yet; each that is read makes
+ * it larger, and when a walk stops with most of them unread, smaller. When nobody has read a folder for a
+ * while what is still to do is forgotten. Many single names asked for in one folder (a build that looks for
+ * its headers, git) make it worth listing as well.
+ *
+ * Whatever happens meanwhile, the tickets of the cache keep wrong answers out of it (stream.c).
+ */
+#include "walk.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "clock.h"
+#include "lock.h"
+#include "request.h"
+#include "stream.h"
+#include "thread.h"
+
+#define RECENT       64                      /* folders read lately that are remembered */
+#define RECENT_NS    (10 * CLOCK_NS_PER_SEC) /* for so long */
+#define PAUSE_NS     (2 * CLOCK_NS_PER_SEC)  /* without a step the walk has stopped */
+#define TASKS_MAX    4096                    /* folders that wait to be listed */
+#define SEEN_MAX     65536                   /* folders that are not put in line again */
+#define BUDGET_MIN   16
+#define BUDGET_MAX   1024
+#define NAMES_MAX    (size_t)10000 /* a larger folder is not listed ahead */
+#define MISSES_WORTH 3             /* single names in a folder that make it worth a listing */
+#define MISSED       64            /* folders whose misses are counted, by hash */
+#define TARGETS_MAX  256           /* of one folder */
+#define CREDIT_MAX   2048          /* targets that may go unread */
+#define CREDIT_READ  64            /* what one that is read is worth */
+
+enum task_kind {
+	LIST,
+	TARGETS, /* those of the folder's symlinks */
+};
+
+struct task {
+	enum task_kind kind;
+	uint64_t dir; /* its node is referenced */
+	GList link;
+};
+
+/* A folder that was read lately. */
+struct reading {
+	uint64_t dir, when;
+	bool walked;   /* its sub-folders are wanted, and have not been put in line yet */
+	bool expanded; /* they have */
+	bool has_subs;
+};
+
+/* Single names that were asked for in a folder, and sub-folders of one in which some were. */
+#define KEY_OF_FOLDER(dir) (2 * (dir))
+#define KEY_OF_SUBS(dir)   (2 * (dir) + 1)
+
+struct missing {
+	uint64_t key, when;
+	unsigned int count;
+};
+
+struct walk {
+	struct fs *fs;        /* set once */
+	unsigned int breadth; /* set once */
+
+	pthread_mutex_t lock;
+	/* All below: protected by lock. */
+	pthread_cond_t changed;
+	bool stopping;
+	pthread_t *threads;
+	unsigned int started, idle;
+	GQueue tasks;      /* of struct task: the next to do first */
+	GHashTable *ahead; /* ids of folders that were listed, or are being so, and not read yet */
+	size_t budget;     /* how many of those there may be */
+	GHashTable *seen;  /* ids of folders that were put in line or read since the walk began */
+	struct reading recent[RECENT];
+	size_t latest; /* in recent */
+	bool across;   /* the walker takes siblings before children */
+	struct missing missing[MISSED];
+	size_t credit;
+	struct walk_stats stats;
+};
+
+/* ---- tasks ------------------------------------------------------------------------------------ */
+
+static void task_free(struct walk *walk, struct task *task)
+{
+	node_unref(walk->fs->nodes, task->dir);
+	g_free(task);
+}
+
+/* NULL: there is no such node any more. */
+static struct task *task_new(struct walk *walk, enum task_kind kind, uint64_t dir)
+{
+	struct task *task;
+
+	if (!node_ref(walk->fs->nodes, dir))
+		return NULL;
+	task = g_new0(struct task, 1);
+	task->kind = kind;
+	task->dir = dir;
+	task->link.data = task;
+	return task;
+}
+
+/* Of a folder that the kernel need not know yet. */
+static struct task *task_new_for_child(struct walk *walk, uint64_t dir,
+                                       const struct listing_entry *child)
+{
+	struct node_table *nodes = walk->fs->nodes;
+	uint64_t id = node_enter(nodes, dir, child->name, child->id);
+	struct task *task;
+
+	if (!id)
+		return NULL;
+	task = task_new(walk, LIST, id);
+	node_forget(nodes, id, 1);
+	return task;
+}
+
+static struct task *pop_locked(struct walk *walk, bool last)
+{
+	GList *link =
+		last ? g_queue_pop_tail_link(&walk->tasks) : g_queue_pop_head_link(&walk->tasks);
+
+	return link ? link->data : NULL;
+}
+
+static void clear_tasks_locked(struct walk *walk)
+{
+	struct task *task;
+
+	while ((task = pop_locked(walk, false)) != NULL)
+		task_free(walk, task);
+}
+
+/* ---- doing them ------------------------------------------------------------------------------- */
+
+static void list_folder(struct walk *walk, uint64_t dir)
+{
+	struct stream *stream = stream_get(walk->fs, dir);
+
+	stream_complete(stream, MIN(NAMES_MAX, cache_max_listing(walk->fs->cache)));
+	stream_unref(stream);
+}
+
+struct targets {
+	struct fs *fs;
+	uint64_t dir;
+	struct cache_ticket ticket;
+	GPtrArray *names, *paths;
+};
+
+static void collect_links(struct targets *targets, struct listing *listing)
+{
+	struct listing_entry entry;
+	char *path;
+
+	for (size_t i = 0; i < listing_count(listing) && targets->names->len < TARGETS_MAX; i++) {
+		g_autofree char *known = NULL;
+
+		listing_get(listing, i, &entry);
+		if (entry.state != LISTING_PRESENT || !entry.has_attr || !S_ISLNK(entry.attr.mode))
+			continue;
+		known = cache_get_link(targets->fs->cache, targets->dir, entry.name);
+		path = known ? NULL : node_child_path(targets->fs->nodes, targets->dir, entry.name);
+		if (!path)
+			continue;
+		g_ptr_array_add(targets->names, g_strdup(entry.name));
+		g_ptr_array_add(targets->paths, path);
+	}
+}
+
+static void put_target(size_t index, int error, const char *target, void *data)
+{
+	const struct targets *targets = data;
+
+	if (!error)
+		cache_put_link(targets->fs->cache, targets->ticket, targets->dir,
+		               g_ptr_array_index(targets->names, index), target);
+}
+
+static void read_targets(struct walk *walk, uint64_t dir)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+	struct targets targets = {.fs = walk->fs, .dir = dir, .names = names, .paths = paths};
+	struct cache_ticket ticket;
+	struct listing *listing = cache_get_listing(walk->fs->cache, dir, &ticket);
+
+	if (!listing)
+		return;
+	targets.ticket = cache_take_ticket(walk->fs->cache);
+	collect_links(&targets, listing);
+	listing_unref(listing);
+	if (names->len == 0)
+		return;
+	sftp_readlinks(walk->fs->client, (char **)paths->pdata, paths->len, put_target, &targets);
+	LOCK_SCOPE(&walk->lock);
+	walk->stats.targets += names->len;
+	walk->credit -= MIN(walk->credit, names->len);
+}
+
+static void do_task(struct walk *walk, const struct task *task)
+{
+	if (task->kind == LIST)
+		list_folder(walk, task->dir);
+	else
+		read_targets(walk, task->dir);
+}
+
+/* ---- threads ---------------------------------------------------------------------------------- */
+
+static bool is_paused_locked(struct walk *walk)
+{
+	return clock_now_ns() > walk->recent[walk->latest].when + PAUSE_NS;
+}
+
+/* The walk has stopped: what is listed and was not read has not been worth it. */
+static void give_up_locked(struct walk *walk)
+{
+	size_t unread = g_hash_table_size(walk->ahead);
+
+	clear_tasks_locked(walk);
+	if (2 * unread > walk->budget)
+		walk->budget = MAX(walk->budget / 2, BUDGET_MIN);
+	g_hash_table_remove_all(walk->ahead);
+	g_hash_table_remove_all(walk->seen);
+}
+
+static uint64_t *new_id(uint64_t dir)
+{
+	uint64_t *id = g_new(uint64_t, 1);
+
+	*id = dir;
+	return id;
+}
+
+/* The next task if there is one that may be done now. */
+static struct task *next_task_locked(struct walk *walk)
+{
+	const struct task *first = g_queue_peek_head(&walk->tasks);
+
+	if (first && is_paused_locked(walk))
+		give_up_locked(walk);
+	else if (first && (first->kind != LIST || g_hash_table_size(walk->ahead) < walk->budget))
+		return pop_locked(walk, false);
+	return NULL;
+}
+
+static void await_task_locked(struct walk *walk)
+{
+	walk->idle++;
+	if (walk->tasks.length > 0)
+		lock_cond_wait_for(&walk->changed, &walk->lock, PAUSE_NS);
+	else
+		pthread_cond_wait(&walk->changed, &walk->lock);
+	walk->idle--;
+}
+
+static void note_ahead_locked(struct walk *walk, const struct task *task)
+{
+	if (task->kind != LIST)
+		return;
+	g_hash_table_add(walk->ahead, new_id(task->dir));
+	walk->stats.listed++;
+}
+
+static void *thread_main(void *data)
+{
+	struct walk *walk = data;
+
+	pthread_mutex_lock(&walk->lock);
+	while (!walk->stopping) {
+		struct task *task = next_task_locked(walk);
+
+		if (!task) {
+			await_task_locked(walk);
+			continue;
+		}
+		note_ahead_locked(walk, task);
+		pthread_mutex_unlock(&walk->lock);
+		do_task(walk, task);
+		task_free(walk, task);
+		pthread_mutex_lock(&walk->lock);
+	}
+	pthread_mutex_unlock(&walk->lock);
+	return NULL;
+}
+
+/* There is something to do: threads are woken, or made. Without one it is not done: no harm. */
+static void wake_locked(struct walk *walk)
+{
+	pthread_cond_broadcast(&walk->changed);
+	for (unsigned int i = walk->idle; i < walk->tasks.length; i++) {
+		if (walk->started == walk->breadth || walk->stopping ||
+		    thread_start(&walk->threads[walk->started], thread_main, walk) != 0)
+			return;
+		walk->started++;
+	}
+}
+
+/* ---- what comes next -------------------------------------------------------------------------- */
+
+/* Where there are too many, those that would come last are let go of. */
+static void push_locked(struct walk *walk, struct task *task, bool first)
+{
+	if (first)
+		g_queue_push_head_link(&walk->tasks, &task->link);
+	else
+		g_queue_push_tail_link(&walk->tasks, &task->link);
+	if (walk->tasks.length > TASKS_MAX)
+		task_free(walk, pop_locked(walk, true));
+}
+
+static bool is_worth_listing(struct walk *walk, const struct listing_entry *entry)
+{
+	struct cache_ticket ticket;
+	struct listing *known;
+
+	if (entry->state != LISTING_PRESENT || !entry->has_attr || !S_ISDIR(entry->attr.mode))
+		return false;
+	known = cache_get_listing(walk->fs->cache, entry->id, &ticket);
+	listing_unref(known);
+	return !known;
+}
+
+/* Tasks for the sub-folders at these places, in order. */
+static GPtrArray *make_tasks(struct walk *walk, uint64_t dir, const struct listing *listing,
+                             size_t from, size_t to)
+{
+	GPtrArray *tasks = g_ptr_array_new();
+	struct listing_entry entry;
+	struct task *task;
+
+	for (size_t i = from; i < to && tasks->len < TASKS_MAX; i++) {
+		listing_get(listing, i, &entry);
+		task = is_worth_listing(walk, &entry) ? task_new_for_child(walk, dir, &entry)
+		                                      : NULL;
+		if (task)
+			g_ptr_array_add(tasks, task);
+	}
+	return tasks;
+}
+
+/* True when it is so for the first time since the walk began. */
+static bool see_locked(struct walk *walk, uint64_t dir)
+{
+	if (g_hash_table_size(walk->seen) >= SEEN_MAX)
+		g_hash_table_remove_all(walk->seen);
+	return g_hash_table_add(walk->seen, new_id(dir));
+}
+
+/* Puts the sub-folders in line: the first of them first, wherever they come. */
+static void put_in_line_locked(struct walk *walk, GPtrArray *tasks, bool first)
+{
+	for (guint i = 0; i < tasks->len; i++) {
+		struct task *task = g_ptr_array_index(tasks, first ? tasks->len - 1 - i : i);
+
+		if (see_locked(walk, task->dir))
+			push_locked(walk, task, first);
+		else
+			task_free(walk, task);
+	}
+	if (tasks->len > 0)
+		wake_locked(walk);
+}
+
+static void expand(struct walk *walk, uint64_t dir, const struct listing *listing, size_t from,
+                   size_t to)
+{
+	g_autoptr(GPtrArray) tasks = make_tasks(walk, dir, listing, from, to);
+
+	LOCK_SCOPE(&walk->lock);
+	put_in_line_locked(walk, tasks, !walk->across);
+}
+
+/* ---- who reads -------------------------------------------------------------------------------- */
+
+static struct reading *find_reading_locked(struct walk *walk, uint64_t dir)
+{
+	uint64_t now = clock_now_ns();
+
+	for (size_t i = 0; i < RECENT; i++) {
+		struct reading *reading = &walk->recent[i];
+
+		if (dir && reading->dir == dir && now < reading->when + RECENT_NS)
+			return reading;
+	}
+	return NULL;
+}
+
+static struct reading *note_reading_locked(struct walk *walk, uint64_t dir)
+{
+	struct reading *reading = find_reading_locked(walk, dir);
+
+	if (!reading) {
+		walk->latest = (walk->latest + 1) % RECENT;
+		reading = &walk->recent[walk->latest];
+		*reading = (struct reading){.dir = dir};
+	} else {
+		walk->latest = (size_t)(reading - walk->recent);
+	}
+	reading->when = clock_now_ns();
+	return reading;
+}
+
+/* It had children and another one was taken: across. One of its children was taken: down. */
+static void learn_order_locked(struct walk *walk, const struct reading *last, uint64_t parent)
+{
+	if (last->dir == parent)
+		walk->across = false;
+	else if (last->has_subs)
+		walk->across = true;
+}
+
+/* Its reading was foreseen: it pays to look further. */
+static bool note_use_locked(struct walk *walk, uint64_t dir)
+{
+	if (!g_hash_table_remove(walk->ahead, &dir))
+		return false;
+	walk->stats.used++;
+	walk->budget = MIN(walk->budget + 4, BUDGET_MAX);
+	pthread_cond_broadcast(&walk->changed);
+	return true;
+}
+
+/* True when the siblings that come behind it are wanted, too. */
+static bool note_step_locked(struct walk *walk, uint64_t dir, uint64_t parent)
+{
+	struct reading last = walk->recent[walk->latest];
+	struct reading *above = find_reading_locked(walk, parent), *reading;
+	bool foreseen = note_use_locked(walk, dir), wants_siblings = above && !above->expanded;
+
+	if (above || foreseen)
+		learn_order_locked(walk, &last, parent);
+	if (above)
+		above->expanded = true;
+	reading = note_reading_locked(walk, dir);
+	reading->walked = (above || foreseen) && !reading->expanded;
+	see_locked(walk, dir);
+	return wants_siblings;
+}
+
+/* Its siblings: those behind it first. A walker that sorts them reads those before it, too. */
+static void expand_siblings(struct walk *walk, uint64_t parent, const char *name)
+{
+	struct cache_ticket ticket;
+	struct listing *listing = cache_get_listing(walk->fs->cache, parent, &ticket);
+	size_t place;
+
+	if (listing && listing_find(listing, name, &place)) {
+		expand(walk, parent, listing, 0, place);
+		expand(walk, parent, listing, place + 1, listing_count(listing));
+	}
+	listing_unref(listing);
+}
+
+/* Once: its sub-folders are wanted, and its listing is here. */
+static bool take_expansion(struct walk *walk, uint64_t dir, bool has_subs)
+{
+	LOCK_SCOPE(&walk->lock);
+	struct reading *reading = find_reading_locked(walk, dir);
+	bool wanted = g_hash_table_contains(walk->ahead, &dir);
+
+	if (!reading)
+		return wanted;
+	reading->has_subs = has_subs;
+	wanted |= reading->walked;
+	if (wanted) {
+		reading->walked = false;
+		reading->expanded = true;
+	}
+	return wanted;
+}
+
+void walk_reads(struct walk *walk, uint64_t dir)
+{
+	g_autofree char *name = NULL;
+	struct listing *listing;
+	struct cache_ticket ticket;
+	uint64_t parent = 0;
+	bool wants_siblings;
+
+	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
+		return;
+	place_of_node(walk->fs, dir, &parent, &name);
+	pthread_mutex_lock(&walk->lock);
+	wants_siblings = note_step_locked(walk, dir, parent);
+	pthread_mutex_unlock(&walk->lock);
+	if (wants_siblings)
+		expand_siblings(walk, parent, name);
+	listing = cache_get_listing(walk->fs->cache, dir, &ticket);
+	if (listing)
+		walk_listed(walk, dir, listing);
+	listing_unref(listing);
+}
+
+/* ---- what a listing holds --------------------------------------------------------------------- */
+
+static void look_through(const struct listing *listing, bool *ret_has_subs, bool *ret_has_links)
+{
+	struct listing_entry entry;
+
+	*ret_has_subs = *ret_has_links = false;
+	for (size_t i = 0; i < listing_count(listing) && !(*ret_has_subs && *ret_has_links); i++) {
+		listing_get(listing, i, &entry);
+		*ret_has_subs |= entry.has_attr && S_ISDIR(entry.attr.mode);
+		*ret_has_links |= entry.has_attr && S_ISLNK(entry.attr.mode);
+	}
+}
+
+static void want_targets(struct walk *walk, uint64_t dir)
+{
+	struct task *task = task_new(walk, TARGETS, dir);
+
+	LOCK_SCOPE(&walk->lock);
+	if (task && walk->credit > 0) {
+		push_locked(walk, task, true);
+		wake_locked(walk);
+	} else if (task) {
+		task_free(walk, task);
+	}
+}
+
+void walk_listed(struct walk *walk, uint64_t dir, struct listing *listing)
+{
+	bool has_subs, has_links;
+
+	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
+		return;
+	look_through(listing, &has_subs, &has_links);
+	if (take_expansion(walk, dir, has_subs) && has_subs)
+		expand(walk, dir, listing, 0, listing_count(listing));
+	if (has_links)
+		want_targets(walk, dir);
+}
+
+void walk_reads_link(struct walk *walk)
+{
+	LOCK_SCOPE(&walk->lock);
+	walk->credit = MIN(walk->credit + CREDIT_READ, CREDIT_MAX);
+}
+
+/* ---- single names ----------------------------------------------------------------------------- */
+
+/* How many there were lately. */
+static unsigned int note_miss_locked(struct walk *walk, uint64_t key)
+{
+	struct missing *missing = &walk->missing[key % MISSED];
+	uint64_t now = clock_now_ns();
+
+	if (missing->key != key || now > missing->when + RECENT_NS)
+		*missing = (struct missing){.key = key, .when = now};
+	return ++missing->count;
+}
+
+static void list_ahead(struct walk *walk, uint64_t dir)
+{
+	struct task *task = task_new(walk, LIST, dir);
+
+	if (!task)
+		return;
+	LOCK_SCOPE(&walk->lock);
+	/* So that it is not taken for a walk that has stopped. */
+	walk->recent[walk->latest].when = clock_now_ns();
+	push_locked(walk, task, true);
+	wake_locked(walk);
+}
+
+/* Names are looked for in one of its sub-folders after the other: those are wanted. */
+static void list_subs_ahead(struct walk *walk, uint64_t dir)
+{
+	struct cache_ticket ticket;
+	struct listing *listing = cache_get_listing(walk->fs->cache, dir, &ticket);
+
+	/* Where it has to be listed itself its sub-folders follow. */
+	list_ahead(walk, dir);
+	if (listing)
+		expand(walk, dir, listing, 0, listing_count(listing));
+	listing_unref(listing);
+}
+
+void walk_missed(struct walk *walk, uint64_t dir)
+{
+	g_autofree char *name = NULL;
+	uint64_t parent = 0;
+	unsigned int misses, subs = 0;
+
+	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
+		return;
+	place_of_node(walk->fs, dir, &parent, &name);
+	pthread_mutex_lock(&walk->lock);
+	misses = note_miss_locked(walk, KEY_OF_FOLDER(dir));
+	if (misses == 1 && parent)
+		subs = note_miss_locked(walk, KEY_OF_SUBS(parent));
+	pthread_mutex_unlock(&walk->lock);
+	if (misses == MISSES_WORTH)
+		list_ahead(walk, dir);
+	if (subs == MISSES_WORTH)
+		list_subs_ahead(walk, parent);
+}
+
+void walk_found(struct walk *walk, uint64_t dir)
+{
+	if (walk->breadth == 0)
+		return;
+	LOCK_SCOPE(&walk->lock);
+	if (g_hash_table_size(walk->ahead) > 0 && note_use_locked(walk, dir))
+		walk->recent[walk->latest].when = clock_now_ns();
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+struct walk *walk_new(struct fs *fs, unsigned int breadth)
+{
+	struct walk *walk = g_new0(struct walk, 1);
+
+	walk->fs = fs;
+	walk->breadth = breadth;
+	pthread_mutex_init(&walk->lock, NULL);
+	lock_cond_init(&walk->changed);
+	walk->threads = g_new0(pthread_t, MAX(breadth, 1));
+	g_queue_init(&walk->tasks);
+	walk->ahead = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	walk->seen = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	walk->budget = BUDGET_MIN;
+	walk->credit = CREDIT_MAX;
+	return walk;
+}
+
+void walk_stop(struct walk *walk)
+{
+	LOCK_SCOPE(&walk->lock);
+	walk->stopping = true;
+	pthread_cond_broadcast(&walk->changed);
+}
+
+void walk_free(struct walk *walk)
+{
+	if (!walk)
+		return;
+	walk_stop(walk);
+	for (unsigned int i = 0; i < walk->started; i++)
+		pthread_join(walk->threads[i], NULL);
+	clear_tasks_locked(walk);
+	g_hash_table_unref(walk->ahead);
+	g_hash_table_unref(walk->seen);
+	g_free(walk->threads);
+	pthread_mutex_destroy(&walk->lock);
+	pthread_cond_destroy(&walk->changed);
+	g_free(walk);
+}
+
+void walk_get_stats(struct walk *walk, struct walk_stats *ret_stats)
+{
+	LOCK_SCOPE(&walk->lock);
+	*ret_stats = walk->stats;
+}
