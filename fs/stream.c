@@ -380,6 +380,9 @@ static bool await_turn(struct stream *stream, size_t place, int *ret_result)
 
 	cancel_begin_wait(&stream->lock, &stream->changed);
 	pthread_mutex_lock(&stream->lock);
+	/* Whoever asks the server: its answer is waited for. */
+	if (!is_known_locked(stream, place, ret_result))
+		sftp_turns_add();
 	while (!(known = is_known_locked(stream, place, ret_result)) && stream->driven &&
 	       !cancel_is_raised()) {
 		sftp_turns_add();

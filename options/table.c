@@ -101,7 +101,7 @@ static void set_strict(struct draft *draft)
 	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = 0;
 }
 
-/* Nobody else changes anything: all is remembered, for long. */
+/* Nobody else changes anything: all is remembered, for long, and by the kernel for as long (the default). */
 static void set_aggressive(struct draft *draft)
 {
 	struct options *options = draft->options;
@@ -109,7 +109,6 @@ static void set_aggressive(struct draft *draft)
 
 	cache->attr_ns = cache->name_ns = cache->link_ns = AGGRESSIVE_NS;
 	cache->max_entries = AGGRESSIVE_ENTRIES;
-	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = -1;
 	options->fs.auto_cache = true;
 }
 
