@@ -384,10 +384,8 @@ static bool await_turn(struct stream *stream, size_t place, int *ret_result)
 	if (!is_known_locked(stream, place, ret_result))
 		sftp_turns_add();
 	while (!(known = is_known_locked(stream, place, ret_result)) && stream->driven &&
-	       !cancel_is_raised()) {
-		sftp_turns_add();
+	       !cancel_is_raised())
 		pthread_cond_wait(&stream->changed, &stream->lock);
-	}
 	if (!known && stream->driven) {
 		*ret_result = -EINTR;
 		known = true;
