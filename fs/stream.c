@@ -20,6 +20,7 @@
 
 #define ENTRIES_MAX  (16 * MIB) /* of one folder; more is not a listing but an attack */
 #define REPEATED_MAX 1024       /* names that come again, besides as many as there are */
+#define REPLIES_MAX  16         /* that a driver takes before others can look at them */
 #define CHUNK_MIN    (64 * KIB) /* entries that are kept behind the readers, at least */
 
 struct stream_table {
@@ -281,15 +282,22 @@ static int open_source(struct stream *stream)
 	}
 }
 
-/* One step of the driver: as sftp_readdir(). */
+/* One step of the driver, as sftp_readdir(); all replies that are here are taken at once. */
 static int drive(struct stream *stream)
 {
+	int result = 1;
+
 	if (!stream->source) {
 		int error = open_source(stream);
 
 		return error ? error : 1;
 	}
-	return sftp_readdir(stream->source, append_entry, stream);
+	for (unsigned int i = 0; result > 0 && i < REPLIES_MAX; i++) {
+		if (i > 0 && !sftp_dir_is_ready(stream->source))
+			break;
+		result = sftp_readdir(stream->source, append_entry, stream);
+	}
+	return result;
 }
 
 static bool trim(struct stream *stream)

@@ -175,6 +175,8 @@ int sftp_opendir(struct sftp_client *client, const char *path, struct sftp_dir *
  * lost and it can be called again.
  */
 int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data);
+/* True when sftp_readdir() would not wait: a reply is here. */
+bool sftp_dir_is_ready(struct sftp_dir *dir);
 /* Accepts NULL. */
 void sftp_closedir(struct sftp_dir *dir);
 

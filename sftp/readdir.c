@@ -14,8 +14,13 @@
 
 #include "diagnose.h"
 
+/* Two for a small folder and its end; then it grows by so many with each reply: fourfold a round trip. */
 #define WINDOW_START 2
+#define WINDOW_STEP  3
 #define WINDOW_MAX   32
+
+/* A folder that has not ended after so many replies is a large one. */
+#define LARGE 3
 
 #define NAME_LONGEST 1024
 
@@ -29,6 +34,7 @@ struct sftp_dir {
 	struct wire_buf handle;     /* set once: as a wire string, the body of every READDIR */
 	GQueue calls;               /* struct call: READDIRs in flight, oldest first */
 	unsigned int window;        /* how many there may be */
+	unsigned int replies;       /* so far, LARGE at most */
 	unsigned int empty;         /* replies without a name in a row */
 };
 
@@ -94,14 +100,19 @@ static int tell_entries(const struct sink *sink, struct wire_reader *body)
 	return 0;
 }
 
-/* ---- requests --------------------------------------------------------------------------------- */
-
-/* Where the next reply is here already it may be the end: then nothing more is asked for. */
-static int fill_window(struct sftp_dir *dir)
+bool sftp_dir_is_ready(struct sftp_dir *dir)
 {
 	struct call *next = g_queue_peek_head(&dir->calls);
 
-	if (next && call_is_answered(next))
+	return next && call_is_answered(next);
+}
+
+/* ---- requests --------------------------------------------------------------------------------- */
+
+/* Where the next reply of a small folder is here already it may be the end: it is looked at first. */
+static int fill_window(struct sftp_dir *dir)
+{
+	if (dir->replies < LARGE && sftp_dir_is_ready(dir))
 		return 0;
 	while (g_queue_get_length(&dir->calls) < dir->window) {
 		struct call *call;
@@ -145,7 +156,8 @@ int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data)
 		error = take_reply(&sink, &end);
 	if (error)
 		return error;
-	dir->window = MIN(dir->window + 1, window_max);
+	dir->window = MIN(dir->window + WINDOW_STEP, window_max);
+	dir->replies = MIN(dir->replies + 1, LARGE);
 	return !end;
 }
 

@@ -20,6 +20,7 @@ from lib.rogue import EOF, handle, names, status
 
 pytestmark = [pytest.mark.needs("fuse"), pytest.mark.ours]
 
+FAR = 0.003  # seconds: far enough for guesses to pay
 LIST = "import os, sys; print(len(os.listdir(sys.argv[1])))"
 
 
@@ -220,6 +221,7 @@ def test_a_listing_that_nobody_has_read_hides_no_new_file(rogue, mount, server_d
     (server_dir / "folder").mkdir()
     for name in ("a", "b", "c"):
         (server_dir / "folder" / name).write_text("")
+    rogue.delay = FAR
     m = mount(over=rogue)
     for name in ("a", "b", "c"):
         assert (m.path / "folder" / name).exists()
@@ -232,6 +234,7 @@ def test_a_listing_that_nobody_has_read_hides_no_new_file(rogue, mount, server_d
 
 def test_a_walk_is_listed_ahead(rogue, mount, tree):
     """Nobody has asked for the siblings of the second folder, nor for what is in them."""
+    rogue.delay = FAR
     m = mount(over=rogue)
     os.listdir(m.path)
     os.listdir(m.path / "a")
@@ -304,6 +307,7 @@ def test_names_in_one_folder_make_it_worth_a_listing(rogue, mount, server_dir):
     folder.mkdir()
     for number in range(20):
         (folder / f"{number}").write_text("")
+    rogue.delay = FAR
     m = mount(over=rogue)
     for number in range(3):
         os.stat(m.path / "folder" / f"{number}")
@@ -312,6 +316,17 @@ def test_names_in_one_folder_make_it_worth_a_listing(rogue, mount, server_dir):
     for number in range(3, 20):
         os.stat(m.path / "folder" / f"{number}")
     assert rogue.count("LSTAT") == 0
+
+
+def test_next_door_single_names_are_no_sign(rogue, mount, server_dir):
+    (server_dir / "folder").mkdir()
+    for number in range(20):
+        (server_dir / "folder" / f"{number}").write_text("")
+    m = mount(over=rogue)
+    for number in range(20):
+        os.stat(m.path / "folder" / f"{number}")
+    m.unmount()
+    assert rogue.count("OPENDIR") == 0
 
 
 # ---- link targets ----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ import stat
 import struct
 import sys
 import threading
+import time
 
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -394,6 +395,7 @@ class Server:
     """
     Listens on 127.0.0.1, at `port`. Relative paths start at `home`.
 
+    delay: seconds that each request takes, for clients that treat a far server otherwise.
     greeting: what answers INIT, bytes or a list of bytes and HANG_UP. May be changed at any time and
     counts for connections to come, as on() and hold() do for requests to come.
     """
@@ -401,6 +403,7 @@ class Server:
     def __init__(self, home):
         self.home = home
         self.greeting = version()
+        self.delay = 0
         self.problems = []  # of the rules
         self._rules = {}
         self._gates = {}
@@ -481,6 +484,7 @@ class Server:
 
     def serve(self, request):
         self.note(request.about)
+        time.sleep(self.delay)
         with self._changed:
             rule = self._rules.get(request.kind) or self._rules.get("*")
             gate, script = self._gates.get(request.kind), self._script
