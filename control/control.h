@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The way into a running mount: ioctl(2) on its mountpoint, or on any folder below it that is open. Here
- * are the contract of both ends and the calling one; fs/control.c serves.
+ * are the contract of both ends and the calling one; fs/ioctl.c serves.
  *
  * Only the user who mounted and root may (else EPERM), whoever else may enter the mount. Nothing waits for
  * the server: neither opening the mountpoint nor what is asked here. On open files, and for other

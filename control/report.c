@@ -179,6 +179,14 @@ static void add_cache(GString *table, const struct report *report)
 	                       report->cache.dropped);
 }
 
+static void add_ahead(GString *table, const struct report *report)
+{
+	g_string_append_printf(table,
+	                       "ahead     %" G_GUINT64_FORMAT " folders listed, %" G_GUINT64_FORMAT
+	                       " of them used; %" G_GUINT64_FORMAT " link targets read\n",
+	                       report->ahead.listed, report->ahead.used, report->ahead.targets);
+}
+
 static void add_server(GString *table, const struct report *report)
 {
 	g_autofree char *sent = show_bytes(report->server.sent_bytes);
@@ -208,6 +216,7 @@ char *report_to_table(const struct report *report, const char *name)
 	add_operations(table, report);
 	g_string_append_c(table, '\n');
 	add_cache(table, report);
+	add_ahead(table, report);
 	add_server(table, report);
 	g_string_append_printf(table,
 	                       "kernel    %" G_GUINT64_FORMAT " nodes, %" G_GUINT64_FORMAT
@@ -277,6 +286,14 @@ static void put_cache(GString *json, const struct report *report)
 	put_number(json, "dropped", report->cache.dropped, "},\n");
 }
 
+static void put_ahead(GString *json, const struct report *report)
+{
+	g_string_append(json, "  \"ahead\": {");
+	put_number(json, "listed", report->ahead.listed, ", ");
+	put_number(json, "used", report->ahead.used, ", ");
+	put_number(json, "targets", report->ahead.targets, "},\n");
+}
+
 static void put_server(GString *json, const struct report *report)
 {
 	g_string_append_printf(json, "  \"server\": {\"connected\": %s, ",
@@ -309,6 +326,7 @@ char *report_to_json(const struct report *report)
 	put_number(json, "uptime_ns", report->uptime_ns, ",\n");
 	put_operations(json, report);
 	put_cache(json, report);
+	put_ahead(json, report);
 	put_server(json, report);
 	put_nodes(json, report);
 	g_string_append(json, "}\n");

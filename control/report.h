@@ -44,6 +44,9 @@ struct report {
 		uint64_t enabled, entries, listings, bytes, hits, misses, dropped;
 	} cache; /* as struct cache_stats has it */
 	struct {
+		uint64_t listed, used, targets;
+	} ahead; /* as struct walk_stats has it */
+	struct {
 		uint64_t connected, connects, sent, sent_bytes, received, received_bytes;
 		uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns;
 	} server; /* as struct sftp_client_stats has it */

@@ -24,6 +24,13 @@ enum fs_symlinks {
 	FS_SYMLINKS_RAW,     /* no_contain_symlinks */
 };
 
+/* When the kernel keeps a file's contents over openings (without kernel_cache). */
+enum fs_contents {
+	FS_CONTENTS_PROVEN, /* while they are known for certain to be the same; the default */
+	FS_CONTENTS_SAME,   /* auto_cache: while size and mtime are the same */
+	FS_CONTENTS_NONE,   /* noauto_cache: never */
+};
+
 /* Filled by options.c. Strings belong to it. */
 struct fs_settings {
 	/* The mount. */
@@ -37,7 +44,7 @@ struct fs_settings {
 	/* How long the kernel may trust our answers; negative: as long as the cache does. */
 	double entry_timeout, attr_timeout, negative_timeout, ac_attr_timeout; /* seconds */
 	bool kernel_cache; /* the page cache is kept over opens */
-	bool auto_cache;   /* ... while size and mtime have not changed */
+	enum fs_contents contents;
 	bool direct_io;
 	bool noforget;
 	double remember;    /* seconds; negative: -1 as noforget; 0: off */

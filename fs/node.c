@@ -51,10 +51,11 @@ struct node_table {
 	pthread_mutex_t lock;
 	GHashTable *by_id, *by_name, *inos; /* protected by lock */
 	struct node *root;                  /* set once */
-	char *base_path;  /* set once; without trailing slashes, unless it is "/" */
-	char *root_path;  /* set once; the path of the root as the user typed it */
-	uint64_t last_id; /* protected by lock */
-	uint64_t lookups; /* protected by lock; sum over all nodes */
+	char *base_path;      /* set once; without trailing slashes, unless it is "/" */
+	char *root_path;      /* set once; the path of the root as the user typed it */
+	uint64_t last_id;     /* protected by lock */
+	uint64_t lookups;     /* protected by lock; sum over all nodes */
+	int64_t latest_mtime; /* protected by lock */
 };
 
 /* ---- keys ------------------------------------------------------------------------------------- */
@@ -202,6 +203,7 @@ struct node_table *node_table_new(const char *base_path)
 {
 	struct node_table *table = g_new0(struct node_table, 1);
 
+	table->latest_mtime = INT64_MIN;
 	pthread_mutex_init(&table->lock, NULL);
 	table->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
 	table->inos = g_hash_table_new(g_int64_hash, g_int64_equal);
@@ -424,7 +426,7 @@ static bool has_contents(const struct node *node, uint64_t size, int64_t mtime)
 }
 
 enum node_contents node_note_contents(struct node_table *table, uint64_t id, uint64_t size,
-                                      int64_t mtime, uint64_t now)
+                                      int64_t mtime, bool settled, uint64_t now)
 {
 	LOCK_SCOPE(&table->lock);
 	struct node *node = find_id(table, id);
@@ -435,7 +437,7 @@ enum node_contents node_note_contents(struct node_table *table, uint64_t id, uin
 		node->contents_seen = now;
 		node->contents_size = size;
 		node->contents_mtime = mtime;
-		node->contents_proven = false;
+		node->contents_proven = settled;
 		return NODE_CONTENTS_NEW;
 	}
 	if (node->contents_proven)
@@ -453,6 +455,14 @@ void node_note_told(struct node_table *table, uint64_t id, uint64_t size, int64_
 		return;
 	node->told_size = size;
 	node->told_mtime = mtime;
+	table->latest_mtime = MAX(table->latest_mtime, mtime);
+}
+
+int64_t node_latest_mtime(struct node_table *table)
+{
+	LOCK_SCOPE(&table->lock);
+
+	return table->latest_mtime;
 }
 
 bool node_was_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime)

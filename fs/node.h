@@ -79,19 +79,22 @@ enum node_contents {
 /*
  * Notes the size and mtime under which a node's contents are opened, at `now` (util/clock.h), and tells
  * whether pages that the kernel has kept are still right. Mtime has whole seconds: a file that is
- * changed again within the second in which it was looked at looks the same. So contents are proven only
- * from the second opening on that comes more than NODE_RACY_NS after they were first seen; the pages
- * have then been read behind all that could have gone unseen. NEW for an unknown node.
+ * changed again within the second in which it was looked at looks the same. So contents are proven at
+ * once only if that second is `settled`: known to be over on the server. Else they are from the second
+ * opening on that comes more than NODE_RACY_NS after they were first seen; the pages have then been read
+ * behind all that could have gone unseen. NEW for an unknown node.
  */
 #define NODE_RACY_NS (2 * CLOCK_NS_PER_SEC)
 enum node_contents node_note_contents(struct node_table *table, uint64_t id, uint64_t size,
-                                      int64_t mtime, uint64_t now);
+                                      int64_t mtime, bool settled, uint64_t now);
 /* They are not right any more, as far as is known: the next note finds them NEW. */
 void node_forget_contents(struct node_table *table, uint64_t id);
 
 /* The size and mtime that the kernel was told last. False when it was told others, or none. */
 void node_note_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
 bool node_was_told(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime);
+/* The latest mtime told of any node, INT64_MIN before the first: the server's clock is past it. */
+int64_t node_latest_mtime(struct node_table *table);
 
 /*
  * Notes from which listing (listing_serial()) the kernel fills its pages of a folder. True when it is the

@@ -10,10 +10,14 @@
  * EIO (compat.md 2.13), and opening it again helps.
  */
 #include <fcntl.h>
+#include <time.h>
 
 #include "clock.h"
 #include "log.h"
 #include "request.h"
+
+#define SETTLED_SECONDS       2
+#define CLOCKS_DIFFER_SECONDS 60 /* the clocks of two machines, as a rule at most */
 
 static struct handle *handle_of(const struct fuse_file_info *fi)
 {
@@ -98,17 +102,29 @@ int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle)
 	return error;
 }
 
+/*
+ * The second in which the file was changed last is over on the server, by two signs, since each may mislead: the
+ * server has given later times since (but somebody may have set one), and ours is far beyond (but the
+ * clocks may differ).
+ */
+static bool is_settled(struct fs *fs, int64_t mtime)
+{
+	return mtime < node_latest_mtime(fs->nodes) - SETTLED_SECONDS &&
+	       mtime < time(NULL) - CLOCKS_DIFFER_SECONDS;
+}
+
 /* The pages that the kernel has of the file are still right, or the user says that they count as such. */
 static bool keeps_pages(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime)
 {
-	enum node_contents contents =
-		node_note_contents(fs->nodes, node, size, mtime, clock_now_ns());
+	enum node_contents contents = node_note_contents(fs->nodes, node, size, mtime,
+	                                                 is_settled(fs, mtime), clock_now_ns());
 
 	if (fs->settings.kernel_cache)
 		return true;
-	if (fs->settings.auto_cache)
+	if (fs->settings.contents == FS_CONTENTS_SAME)
 		return contents != NODE_CONTENTS_NEW;
-	return contents == NODE_CONTENTS_PROVEN && cache_is_enabled(fs->cache);
+	return fs->settings.contents == FS_CONTENTS_PROVEN && contents == NODE_CONTENTS_PROVEN &&
+	       cache_is_enabled(fs->cache);
 }
 
 /* How the kernel shall treat the open file. */

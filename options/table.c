@@ -87,7 +87,7 @@ static void set_defaults_of_cache(struct draft *draft)
 	options->fs.attr_timeout = defaults->fs.attr_timeout;
 	options->fs.negative_timeout = defaults->fs.negative_timeout;
 	options->fs.kernel_cache = defaults->fs.kernel_cache;
-	options->fs.auto_cache = defaults->fs.auto_cache;
+	options->fs.contents = defaults->fs.contents;
 	memset(draft->timeouts_given, 0, sizeof(draft->timeouts_given));
 	options_free(defaults);
 }
@@ -109,7 +109,7 @@ static void set_aggressive(struct draft *draft)
 
 	cache->attr_ns = cache->name_ns = cache->link_ns = AGGRESSIVE_NS;
 	cache->max_entries = AGGRESSIVE_ENTRIES;
-	options->fs.auto_cache = true;
+	options->fs.contents = FS_CONTENTS_SAME;
 }
 
 static int set_cache(struct draft *draft, const struct row *row, const char *value, char **ret_why)
@@ -121,6 +121,20 @@ static int set_cache(struct draft *draft, const struct row *row, const char *val
 		set_strict(draft);
 	else if (!strcmp(value, "aggressive"))
 		set_aggressive(draft);
+	return 0;
+}
+
+static int set_auto_cache(struct draft *draft, const struct row *row, const char *value,
+                          char **ret_why)
+{
+	draft->options->fs.contents = FS_CONTENTS_SAME;
+	return 0;
+}
+
+static int set_noauto_cache(struct draft *draft, const struct row *row, const char *value,
+                            char **ret_why)
+{
+	draft->options->fs.contents = FS_CONTENTS_NONE;
 	return 0;
 }
 
@@ -510,9 +524,9 @@ static const struct row rows[] = {
               "no page cache: each read and write goes to the server"),
 	PLAIN("kernel_cache", KIND_TRUE, fs.kernel_cache,
               "keep file contents in the page cache over opens"),
-	PLAIN("auto_cache", KIND_TRUE, fs.auto_cache,
-              "the same, while size and time have not changed"),
-	PLAIN("noauto_cache", KIND_FALSE, fs.auto_cache, NULL),
+	OWN("auto_cache", NULL, set_auto_cache, "the same, while size and time have not changed"),
+	OWN("noauto_cache", NULL, set_noauto_cache,
+            "file contents are read anew after each opening"),
 	KERNEL_TIMEOUT("entry_timeout", fs.entry_timeout, DRAFT_ENTRY_TIMEOUT,
                        "how long at most the kernel remembers names (as the cache)"),
 	KERNEL_TIMEOUT("negative_timeout", fs.negative_timeout, DRAFT_NEGATIVE_TIMEOUT,

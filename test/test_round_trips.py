@@ -101,6 +101,40 @@ def test_reading_a_small_file(rogue, here):
 
 
 @pytest.mark.core
+def test_reading_again(rogue, mount, server_dir):
+    """What has not changed for a while, and is known to be so, is kept by the kernel: opening it tells."""
+    (server_dir / "file").write_bytes(b"content")
+    os.utime(server_dir / "file", (1_000_000_000, 1_000_000_000))
+    m = mount("-o", "walk_ahead=0", over=rogue)
+    os.listdir(m.path)
+    with trips.of(rogue, ["OPEN", "LSTAT"], ["READ", "READ"], unwaited=["CLOSE"]):
+        assert (m.path / "file").read_bytes() == b"content"
+    with trips.of(rogue, ["OPEN", "LSTAT"], unwaited=["CLOSE"]):
+        assert (m.path / "file").read_bytes() == b"content"
+    (server_dir / "file").write_bytes(b"CONTENT")
+    assert (m.path / "file").read_bytes() == b"CONTENT"
+
+
+def test_reading_again_with_noauto_cache(rogue, mount, server_dir):
+    (server_dir / "file").write_bytes(b"content")
+    os.utime(server_dir / "file", (1_000_000_000, 1_000_000_000))
+    m = mount("-o", "walk_ahead=0,noauto_cache", over=rogue)
+    os.listdir(m.path)
+    for _ in range(2):
+        with trips.of(rogue, ["OPEN", "LSTAT"], ["READ", "READ"], unwaited=["CLOSE"]):
+            assert (m.path / "file").read_bytes() == b"content"
+
+
+def test_contents_that_may_have_changed_unseen_are_read_again(rogue, here, server_dir):
+    """Changed in the same second: neither size nor time tell."""
+    now = os.stat(server_dir / "file").st_mtime_ns
+    assert (here / "file").read_bytes() == b"content"
+    (server_dir / "file").write_bytes(b"CONTENT")
+    os.utime(server_dir / "file", ns=(now, now))
+    assert (here / "file").read_bytes() == b"CONTENT"
+
+
+@pytest.mark.core
 def test_writing_a_new_file(rogue, here):
     with trips.of(rogue, ["OPEN", "LSTAT"], ["WRITE"], unwaited=["CLOSE"]):
         (here / "new").write_bytes(b"content")

@@ -78,6 +78,9 @@ static struct report *example(void)
 	report->cache.enabled = 1;
 	report->cache.hits = 3;
 	report->cache.misses = 1;
+	report->ahead.listed = 5;
+	report->ahead.used = 4;
+	report->ahead.targets = 3;
 	add(&report->operations[OP_LOOKUP], 2000, 10);
 	report->operations[OP_LOOKUP].from_cache = 8;
 	report->operations[OP_LOOKUP].trips_saved = 8;
@@ -136,6 +139,7 @@ static void test_table(void)
 	assert_line(table, "cache",
 	            "cache 0 names, 0 listings, 0 B; 3 hits, 1 misses (75 %), "
 	            "0 late answers dropped");
+	assert_line(table, "ahead", "ahead 5 folders listed, 4 of them used; 3 link targets read");
 	g_assert_true(g_str_has_suffix(table, "\n"));
 	g_assert_null(strstr(table, " \n"));
 }

@@ -411,19 +411,27 @@ static void test_contents(void)
 	uint64_t file = node_enter(table, ROOT, "f", 0), first = 1000 * CLOCK_NS_PER_SEC;
 	uint64_t racy = first + NODE_RACY_NS, later = racy + 1;
 
-	g_assert_cmpint(node_note_contents(table, file, 5, 7, first), ==, NODE_CONTENTS_NEW);
-	g_assert_cmpint(node_note_contents(table, file, 5, 7, first), ==, NODE_CONTENTS_SAME);
-	g_assert_cmpint(node_note_contents(table, file, 5, 7, racy), ==, NODE_CONTENTS_SAME);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, false, first), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, false, first), ==,
+	                NODE_CONTENTS_SAME);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, false, racy), ==, NODE_CONTENTS_SAME);
 	/* Pages of before are let go of once more; those read from here on are right. */
-	g_assert_cmpint(node_note_contents(table, file, 5, 7, later), ==, NODE_CONTENTS_SAME);
-	g_assert_cmpint(node_note_contents(table, file, 5, 7, later), ==, NODE_CONTENTS_PROVEN);
-	g_assert_cmpint(node_note_contents(table, file, 6, 7, later), ==, NODE_CONTENTS_NEW);
-	g_assert_cmpint(node_note_contents(table, file, 6, 7, later), ==, NODE_CONTENTS_SAME);
-	g_assert_cmpint(node_note_contents(table, file, 6, 8, later), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, false, later), ==,
+	                NODE_CONTENTS_SAME);
+	g_assert_cmpint(node_note_contents(table, file, 5, 7, false, later), ==,
+	                NODE_CONTENTS_PROVEN);
+	g_assert_cmpint(node_note_contents(table, file, 6, 7, false, later), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 6, 7, false, later), ==,
+	                NODE_CONTENTS_SAME);
+	g_assert_cmpint(node_note_contents(table, file, 6, 8, false, later), ==, NODE_CONTENTS_NEW);
 	node_forget_contents(table, file);
-	g_assert_cmpint(node_note_contents(table, file, 6, 8, later), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 6, 8, true, later), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, file, 6, 8, true, later), ==,
+	                NODE_CONTENTS_PROVEN);
+	node_forget_contents(table, file);
+	g_assert_cmpint(node_note_contents(table, file, 6, 8, false, later), ==, NODE_CONTENTS_NEW);
 	node_forget_contents(table, 99);
-	g_assert_cmpint(node_note_contents(table, 99, 6, 8, later), ==, NODE_CONTENTS_NEW);
+	g_assert_cmpint(node_note_contents(table, 99, 6, 8, false, later), ==, NODE_CONTENTS_NEW);
 	node_table_free(table);
 }
 
@@ -433,7 +441,10 @@ static void test_told(void)
 	uint64_t file = node_enter(table, ROOT, "f", 0);
 
 	g_assert_false(node_was_told(table, file, 0, 0));
+	g_assert_cmpint(node_latest_mtime(table), ==, INT64_MIN);
+	node_note_told(table, file, 5, 9);
 	node_note_told(table, file, 5, 7);
+	g_assert_cmpint(node_latest_mtime(table), ==, 9);
 	g_assert_true(node_was_told(table, file, 5, 7));
 	g_assert_false(node_was_told(table, file, 6, 7));
 	g_assert_false(node_was_told(table, file, 5, 8));

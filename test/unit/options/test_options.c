@@ -149,8 +149,8 @@ static const struct {
 	ROW("-o fmask=0133", UINT32, fs.fmask, 0133, UINT32_MAX),
 	ROW("-o dmask=0022", UINT32, fs.dmask, 0022, UINT32_MAX),
 	ROW("-o kernel_cache", BOOL, fs.kernel_cache, 1, 0),
-	ROW("-o auto_cache", BOOL, fs.auto_cache, 1, 0),
-	ROW("-o auto_cache,noauto_cache", BOOL, fs.auto_cache, 0, 0),
+	ROW("-o auto_cache", UNSIGNED, fs.contents, FS_CONTENTS_SAME, FS_CONTENTS_PROVEN),
+	ROW("-o auto_cache,noauto_cache", UNSIGNED, fs.contents, FS_CONTENTS_NONE, FS_CONTENTS_PROVEN),
 	ROW("-o entry_timeout=2.5", DOUBLE, fs.entry_timeout, 2.5, -1),
 	ROW("-o attr_timeout=2.5", DOUBLE, fs.attr_timeout, 2.5, -1),
 	ROW("-o negative_timeout=2.5", DOUBLE, fs.negative_timeout, 2.5, -1),
@@ -286,7 +286,7 @@ static void assert_remembers_as_default(const char *words)
 	g_assert_cmpfloat(options->fs.attr_timeout, ==, defaults->fs.attr_timeout);
 	g_assert_cmpfloat(options->fs.negative_timeout, ==, defaults->fs.negative_timeout);
 	g_assert_false(options->fs.kernel_cache);
-	g_assert_false(options->fs.auto_cache);
+	g_assert_cmpint(options->fs.contents, ==, FS_CONTENTS_PROVEN);
 	options_free(options);
 	options_free(defaults);
 }
@@ -317,7 +317,7 @@ static void test_presets(void)
 {
 	struct options *options = parse("-o kernel_cache,cache=aggressive");
 
-	g_assert_true(options->fs.auto_cache);
+	g_assert_cmpint(options->fs.contents, ==, FS_CONTENTS_SAME);
 	g_assert_false(options->fs.kernel_cache);
 	options_free(options);
 	assert_remembers_as_default("-o cache=normal");
@@ -334,7 +334,7 @@ static void test_later_words_win_over_presets(void)
 {
 	struct options *options = parse("-o cache=aggressive,noauto_cache,kernel_cache");
 
-	g_assert_false(options->fs.auto_cache);
+	g_assert_cmpint(options->fs.contents, ==, FS_CONTENTS_NONE);
 	g_assert_true(options->fs.kernel_cache);
 	options_free(options);
 	assert_cache("-o cache=strict,cache=yes", true, 20, 10000);

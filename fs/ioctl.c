@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The serving end of control.h: ioctl(2) on folders. Nobody's files have ioctls: SFTP knows none.
+ * The serving end of control/control.h: ioctl(2) on folders. Nobody's files have ioctls: SFTP knows none.
  */
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +9,7 @@
 #include "refresh.h"
 #include "request.h"
 #include "stats.h"
+#include "walk.h"
 
 /* ---- statistics ------------------------------------------------------------------------------- */
 
@@ -24,6 +25,16 @@ static void get_cache(struct fs *fs, struct report *report)
 	report->cache.hits = stats.hits;
 	report->cache.misses = stats.misses;
 	report->cache.dropped = stats.dropped;
+}
+
+static void get_ahead(struct fs *fs, struct report *report)
+{
+	struct walk_stats stats;
+
+	walk_get_stats(fs->walk, &stats);
+	report->ahead.listed = stats.listed;
+	report->ahead.used = stats.used;
+	report->ahead.targets = stats.targets;
 }
 
 static void get_server(struct fs *fs, struct report *report)
@@ -49,6 +60,7 @@ void fs_get_report(struct fs *fs, struct report *ret_report)
 	node_table_counts(fs->nodes, &ret_report->nodes.known, &ret_report->nodes.lookups);
 	ret_report->nodes.open_files = handle_count(fs->handles);
 	get_cache(fs, ret_report);
+	get_ahead(fs, ret_report);
 	get_server(fs, ret_report);
 }
 
