@@ -31,6 +31,7 @@
 #define TASKS_MAX    4096                    /* folders that wait to be listed */
 #define SEEN_MAX     65536                   /* folders that are not put in line again */
 #define BUDGET_MIN   16
+#define BUDGET_STEP  8 /* what one that is read adds */
 #define BUDGET_MAX   1024
 #define NAMES_MAX    (size_t)10000   /* a larger folder is not listed ahead */
 #define FAR_NS       CLOCK_NS_PER_MS /* a round trip to a server for which guessing pays, at least */
@@ -45,9 +46,11 @@ enum task_kind {
 	TARGETS, /* those of the folder's symlinks */
 };
 
+/* It stays in line while it is being done, so that what it leads to takes its place there. */
 struct task {
 	enum task_kind kind;
 	uint64_t dir; /* its node is referenced */
+	bool running;
 	GList link;
 };
 
@@ -78,7 +81,9 @@ struct walk {
 	bool stopping;
 	pthread_t *threads;
 	unsigned int started, idle;
-	GQueue tasks;      /* of struct task: the next to do first */
+	GQueue tasks;         /* of struct task: the next to do first */
+	unsigned int running; /* of those, how many */
+	GHashTable *listing;  /* folder's id -> struct task that is listing it */
 	GHashTable *ahead; /* ids of folders that were listed, or are being so, and not read yet */
 	size_t budget;     /* how many of those there may be */
 	GHashTable *seen;  /* ids of folders that were put in line or read since the walk began */
@@ -127,20 +132,57 @@ static struct task *task_new_for_child(struct walk *walk, uint64_t dir,
 	return task;
 }
 
-static struct task *pop_locked(struct walk *walk, bool last)
+static uint64_t *new_id(uint64_t dir)
 {
-	GList *link =
-		last ? g_queue_pop_tail_link(&walk->tasks) : g_queue_pop_head_link(&walk->tasks);
+	uint64_t *id = g_new(uint64_t, 1);
 
-	return link ? link->data : NULL;
+	*id = dir;
+	return id;
+}
+
+/* The next one that nobody is doing. At most as many as there are threads are passed over. */
+static struct task *peek_locked(struct walk *walk)
+{
+	for (GList *link = walk->tasks.head; link; link = link->next) {
+		struct task *task = link->data;
+
+		if (!task->running)
+			return task;
+	}
+	return NULL;
+}
+
+static void drop_task_locked(struct walk *walk, struct task *task)
+{
+	g_queue_unlink(&walk->tasks, &task->link);
+	task_free(walk, task);
 }
 
 static void clear_tasks_locked(struct walk *walk)
 {
 	struct task *task;
 
-	while ((task = pop_locked(walk, false)) != NULL)
-		task_free(walk, task);
+	while ((task = peek_locked(walk)) != NULL)
+		drop_task_locked(walk, task);
+}
+
+static void begin_locked(struct walk *walk, struct task *task)
+{
+	task->running = true;
+	walk->running++;
+	if (task->kind != LIST)
+		return;
+	g_hash_table_add(walk->ahead, new_id(task->dir));
+	g_hash_table_replace(walk->listing, &task->dir, task);
+	walk->stats.listed++;
+}
+
+static void end_locked(struct walk *walk, struct task *task)
+{
+	walk->running--;
+	if (g_hash_table_lookup(walk->listing, &task->dir) == task)
+		g_hash_table_remove(walk->listing, &task->dir);
+	drop_task_locked(walk, task);
 }
 
 /* ---- doing them ------------------------------------------------------------------------------- */
@@ -237,42 +279,26 @@ static void give_up_locked(struct walk *walk)
 	g_hash_table_remove_all(walk->seen);
 }
 
-static uint64_t *new_id(uint64_t dir)
-{
-	uint64_t *id = g_new(uint64_t, 1);
-
-	*id = dir;
-	return id;
-}
-
 /* The next task if there is one that may be done now. */
 static struct task *next_task_locked(struct walk *walk)
 {
-	const struct task *first = g_queue_peek_head(&walk->tasks);
+	struct task *first = peek_locked(walk);
 
 	if (first && is_paused_locked(walk))
 		give_up_locked(walk);
 	else if (first && (first->kind != LIST || g_hash_table_size(walk->ahead) < walk->budget))
-		return pop_locked(walk, false);
+		return first;
 	return NULL;
 }
 
 static void await_task_locked(struct walk *walk)
 {
 	walk->idle++;
-	if (walk->tasks.length > 0)
+	if (walk->tasks.length > walk->running)
 		lock_cond_wait_for(&walk->changed, &walk->lock, PAUSE_NS);
 	else
 		pthread_cond_wait(&walk->changed, &walk->lock);
 	walk->idle--;
-}
-
-static void note_ahead_locked(struct walk *walk, const struct task *task)
-{
-	if (task->kind != LIST)
-		return;
-	g_hash_table_add(walk->ahead, new_id(task->dir));
-	walk->stats.listed++;
 }
 
 static void *thread_main(void *data)
@@ -287,11 +313,11 @@ static void *thread_main(void *data)
 			await_task_locked(walk);
 			continue;
 		}
-		note_ahead_locked(walk, task);
+		begin_locked(walk, task);
 		pthread_mutex_unlock(&walk->lock);
 		do_task(walk, task);
-		task_free(walk, task);
 		pthread_mutex_lock(&walk->lock);
+		end_locked(walk, task);
 	}
 	pthread_mutex_unlock(&walk->lock);
 	return NULL;
@@ -301,7 +327,7 @@ static void *thread_main(void *data)
 static void wake_locked(struct walk *walk)
 {
 	pthread_cond_broadcast(&walk->changed);
-	for (unsigned int i = walk->idle; i < walk->tasks.length; i++) {
+	for (unsigned int i = walk->idle; i < walk->tasks.length - walk->running; i++) {
 		if (walk->started == walk->breadth || walk->stopping ||
 		    thread_start(&walk->threads[walk->started], thread_main, walk) != 0)
 			return;
@@ -311,15 +337,13 @@ static void wake_locked(struct walk *walk)
 
 /* ---- what comes next -------------------------------------------------------------------------- */
 
-/* Where there are too many, those that would come last are let go of. */
-static void push_locked(struct walk *walk, struct task *task, bool first)
+/* NULL: first of all. */
+static void insert_after_locked(struct walk *walk, GList *place, struct task *task)
 {
-	if (first)
-		g_queue_push_head_link(&walk->tasks, &task->link);
+	if (place)
+		g_queue_insert_after_link(&walk->tasks, place, &task->link);
 	else
-		g_queue_push_tail_link(&walk->tasks, &task->link);
-	if (walk->tasks.length > TASKS_MAX)
-		task_free(walk, pop_locked(walk, true));
+		g_queue_push_head_link(&walk->tasks, &task->link);
 }
 
 static bool is_worth_listing(struct walk *walk, const struct listing_entry *entry)
@@ -360,16 +384,24 @@ static bool see_locked(struct walk *walk, uint64_t dir)
 	return g_hash_table_add(walk->seen, new_id(dir));
 }
 
-/* Puts the sub-folders in line: the first of them first, wherever they come. */
-static void put_in_line_locked(struct walk *walk, GPtrArray *tasks, bool first)
+/*
+ * Puts the sub-folders of `dir` in line. For one who goes down first they come where `dir` itself is, before
+ * its siblings, and first of all if somebody is reading it; for one who goes across first they come last.
+ */
+static void put_in_line_locked(struct walk *walk, uint64_t dir, GPtrArray *tasks)
 {
-	for (guint i = 0; i < tasks->len; i++) {
-		struct task *task = g_ptr_array_index(tasks, first ? tasks->len - 1 - i : i);
+	struct task *above = g_hash_table_lookup(walk->listing, &dir);
+	GList *place = walk->across ? walk->tasks.tail : above ? &above->link : NULL;
 
-		if (see_locked(walk, task->dir))
-			push_locked(walk, task, first);
-		else
+	for (guint i = 0; i < tasks->len; i++) {
+		struct task *task = g_ptr_array_index(tasks, i);
+
+		if (walk->tasks.length >= TASKS_MAX || !see_locked(walk, task->dir)) {
 			task_free(walk, task);
+			continue;
+		}
+		insert_after_locked(walk, place, task);
+		place = &task->link;
 	}
 	if (tasks->len > 0)
 		wake_locked(walk);
@@ -381,7 +413,7 @@ static void expand(struct walk *walk, uint64_t dir, const struct listing *listin
 	g_autoptr(GPtrArray) tasks = make_tasks(walk, dir, listing, from, to);
 
 	LOCK_SCOPE(&walk->lock);
-	put_in_line_locked(walk, tasks, !walk->across);
+	put_in_line_locked(walk, dir, tasks);
 }
 
 /*
@@ -441,7 +473,7 @@ static bool note_use_locked(struct walk *walk, uint64_t dir)
 	if (!g_hash_table_remove(walk->ahead, &dir))
 		return false;
 	walk->stats.used++;
-	walk->budget = MIN(walk->budget + 4, BUDGET_MAX);
+	walk->budget = MIN(walk->budget + BUDGET_STEP, BUDGET_MAX);
 	pthread_cond_broadcast(&walk->changed);
 	return true;
 }
@@ -541,7 +573,7 @@ static void want_targets(struct walk *walk, uint64_t dir)
 
 	LOCK_SCOPE(&walk->lock);
 	if (task && walk->credit > 0) {
-		push_locked(walk, task, true);
+		insert_after_locked(walk, NULL, task);
 		wake_locked(walk);
 	} else if (task) {
 		task_free(walk, task);
@@ -589,7 +621,7 @@ static void list_ahead(struct walk *walk, uint64_t dir)
 	LOCK_SCOPE(&walk->lock);
 	/* So that it is not taken for a walk that has stopped. */
 	walk->recent[walk->latest].when = clock_now_ns();
-	push_locked(walk, task, true);
+	insert_after_locked(walk, NULL, task);
 	wake_locked(walk);
 }
 
@@ -649,6 +681,7 @@ struct walk *walk_new(struct fs *fs, unsigned int breadth)
 	g_queue_init(&walk->tasks);
 	walk->ahead = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	walk->seen = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	walk->listing = g_hash_table_new(g_int64_hash, g_int64_equal);
 	walk->budget = BUDGET_MIN;
 	walk->credit = CREDIT_MAX;
 	return walk;
@@ -671,6 +704,7 @@ void walk_free(struct walk *walk)
 	clear_tasks_locked(walk);
 	g_hash_table_unref(walk->ahead);
 	g_hash_table_unref(walk->seen);
+	g_hash_table_unref(walk->listing);
 	g_free(walk->threads);
 	pthread_mutex_destroy(&walk->lock);
 	pthread_cond_destroy(&walk->changed);
