@@ -137,17 +137,12 @@ static struct entry *make_entry_locked(struct cache *cache, struct shard *shard,
 	return entry;
 }
 
-static bool is_over(const struct folder *folder, uint64_t now)
-{
-	return folder->names_end <= now || (!folder->trusted && folder->ahead_end <= now);
-}
-
 /* A folder's listing if its names are still valid. */
 static struct folder *valid_folder_locked(struct shard *shard, uint64_t dir, uint64_t now)
 {
 	struct folder *folder = shard_find_folder_locked(shard, dir);
 
-	if (folder && is_over(folder, now)) {
+	if (folder && folder->names_end <= now) {
 		shard_drop_folder_locked(shard, folder);
 		return NULL;
 	}
@@ -493,6 +488,8 @@ struct listing *cache_get_listing(struct cache *cache, uint64_t dir,
 	LOCK_SCOPE(&shard->lock);
 	folder = valid_folder_locked(shard, dir, now);
 	if (!folder || listing_doubts(folder->listing) > 0)
+		return NULL;
+	if (!folder->trusted && folder->ahead_end <= now)
 		return NULL;
 	shard_use_folder_locked(shard, folder);
 	*ret_ticket = (struct cache_ticket){

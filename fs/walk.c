@@ -607,7 +607,8 @@ static unsigned int note_miss_locked(struct walk *walk, uint64_t key)
 	struct missing *missing = &walk->missing[key % MISSED];
 	uint64_t now = clock_now_ns();
 
-	if (missing->key != key || now > missing->when + RECENT_NS)
+	if (missing->key != key || now > missing->when + RECENT_NS ||
+	    missing->count == MISSES_WORTH)
 		*missing = (struct missing){.key = key, .when = now};
 	return ++missing->count;
 }
