@@ -49,18 +49,6 @@ int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
 	return 0;
 }
 
-uint64_t lookup_choose_id(struct fs *fs, uint64_t dir, const char *name)
-{
-	uint64_t id = node_find(fs->nodes, dir, name);
-	struct cache_name known;
-
-	if (id)
-		return id;
-	if (cache_get_name(fs->cache, dir, name, &known) == CACHE_PRESENT && known.id)
-		return known.id;
-	return node_reserve_id(fs->nodes);
-}
-
 int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const char *name,
                  const struct sftp_attrs *attrs, struct fuse_entry_param *ret_entry)
 {
@@ -70,7 +58,7 @@ int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const 
 	convert_attrs_to_cache(attrs, &fresh.attr);
 	if (is_other_file(fs, node_find(fs->nodes, dir, name), fresh.attr.mode))
 		node_remove(fs->nodes, dir, name);
-	fresh.id = lookup_choose_id(fs, dir, name);
+	fresh.id = place_choose_id(fs, dir, name);
 	cache_put_name(fs->cache, ticket, dir, name, fresh.id, &fresh.attr);
 	if (cache_get_name(fs->cache, dir, name, &known) == CACHE_PRESENT && known.has_attr) {
 		fresh.name_left_ns = known.name_left_ns;

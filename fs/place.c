@@ -46,3 +46,15 @@ int place_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs)
 		return sftp_stat(fs->client, path, ret_attrs);
 	return sftp_lstat(fs->client, path, ret_attrs);
 }
+
+uint64_t place_choose_id(struct fs *fs, uint64_t dir, const char *name)
+{
+	uint64_t id = node_find(fs->nodes, dir, name);
+	struct cache_name known;
+
+	if (id)
+		return id;
+	if (cache_get_name(fs->cache, dir, name, &known) == CACHE_PRESENT && known.id)
+		return known.id;
+	return node_reserve_id(fs->nodes);
+}

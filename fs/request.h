@@ -97,6 +97,11 @@ bool place_node_was_moved(struct fs *fs, int error, uint64_t node, const char *p
  * False: the node is unlinked or unknown. The caller frees *ret_name.
  */
 bool place_of_node(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_name);
+/*
+ * place.c: the id for a name that was just seen on the server: its node's, or else the one that the
+ * cache files its contents under, or else a fresh one.
+ */
+uint64_t place_choose_id(struct fs *fs, uint64_t dir, const char *name);
 /* place.c: LSTAT, or STAT with follow_symlinks. */
 int place_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
 
@@ -110,11 +115,6 @@ int lookup_enter(struct fs *fs, struct cache_ticket ticket, uint64_t dir, const 
 /* lookup.c: a name whose attributes the cache has just told. -ESTALE: they are not of its node. */
 int lookup_enter_known(struct fs *fs, uint64_t dir, const char *name,
                        const struct cache_name *known, struct fuse_entry_param *ret_entry);
-/*
- * lookup.c: the id for a name that was just seen on the server: its node's, or else the one that the
- * cache files its contents under, or else a fresh one.
- */
-uint64_t lookup_choose_id(struct fs *fs, uint64_t dir, const char *name);
 /*
  * attr.c: attributes of a node: from the cache, by path, or by an open handle (always if the node
  * is unlinked or has writes on their way, which are waited for).

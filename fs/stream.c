@@ -16,7 +16,6 @@
 #include "request.h"
 #include "turns.h"
 #include "util.h"
-#include "walk.h"
 
 #define ENTRIES_MAX  (16 * MIB) /* of one folder; more is not a listing but an attack */
 #define REPEATED_MAX 1024       /* names that come again, besides as many as there are */
@@ -46,6 +45,7 @@ struct stream {
 	pthread_cond_t changed;
 	bool driven;                /* somebody is the driver; protected by lock */
 	bool wanted;                /* a program reads it; protected by lock */
+	bool is_news;               /* see stream_take_news(); protected by lock */
 	enum state state;           /* protected by lock */
 	int error;                  /* protected by lock */
 	struct cache_ticket ticket; /* changes when it is asked for; protected by lock */
@@ -233,7 +233,7 @@ static int append_entry(const char *name, const struct sftp_attrs *attrs, void *
 	struct stream *stream = data;
 	struct listing_entry entry = {
 		.name = name,
-		.id = lookup_choose_id(stream->fs, stream->dir, name),
+		.id = place_choose_id(stream->fs, stream->dir, name),
 		.has_attr = are_attrs_shown(stream->fs, attrs),
 	};
 
@@ -317,7 +317,8 @@ static void tell_cache(struct stream *stream)
 	cache_put_listing(fs->cache, stream->ticket, stream->dir, listing);
 	if (wanted)
 		cache_trust_listing(fs->cache, stream->dir);
-	walk_listed(fs->walk, stream->dir, listing);
+	LOCK_SCOPE(&stream->lock);
+	stream->is_news = true;
 }
 
 /* It is all there, or there will be no more. */
@@ -437,6 +438,16 @@ void stream_want(struct stream *stream)
 	pthread_mutex_unlock(&stream->lock);
 	/* If it is there already; else when it is. */
 	cache_trust_listing(stream->fs->cache, stream->dir);
+}
+
+struct listing *stream_take_news(struct stream *stream)
+{
+	LOCK_SCOPE(&stream->lock);
+
+	if (!stream->is_news)
+		return NULL;
+	stream->is_news = false;
+	return listing_ref(stream->present.listing);
 }
 
 void stream_each(struct stream *stream, size_t place,

@@ -55,6 +55,12 @@ int stream_await(struct stream *stream, size_t place);
 bool stream_complete(struct stream *stream, size_t max);
 
 /*
+ * The whole listing, referenced, if it has arrived from the server and nobody has taken this news yet;
+ * else NULL.
+ */
+struct listing *stream_take_news(struct stream *stream);
+
+/*
  * Calls `tell` for each entry from `place` on that is there, `next` being the place behind it, until it
  * returns false. The stream is locked meanwhile: `tell` must not wait nor call it.
  */

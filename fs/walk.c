@@ -3,9 +3,9 @@
  * See walk.h.
  *
  * A walk is seen when a folder is read whose parent was read a moment ago. Then its sub-folders and its
- * siblings are listed ahead, and the sub-folders of those in turn. What is next
- * depends on the walker: one that goes down first wants the children of what was listed last, one that goes
- * across first wants them after everything else; the order of its own readings tells which it is.
+ * siblings are listed ahead, and the sub-folders of those in turn. What is next depends on the walker: one
+ * that goes down first wants the children of what was listed last, one that goes across first wants them
+ * after everything else; the order of its own readings tells which it is.
  *
  * How far ahead is a matter of use: `budget` folders may be listed and not read yet; each that is read makes
  * it larger, and when a walk stops with most of them unread, smaller. When nobody has read a folder for a
@@ -14,337 +14,42 @@
  *
  * Whatever happens meanwhile, the tickets of the cache keep wrong answers out of it (stream.c).
  */
-#include "walk.h"
+#include "walk_private.h"
 
-#include <pthread.h>
 #include <sys/stat.h>
 
-#include "clock.h"
 #include "lock.h"
 #include "request.h"
-#include "stream.h"
-#include "thread.h"
 
-#define RECENT       64                      /* folders read lately that are remembered */
 #define RECENT_NS    (10 * CLOCK_NS_PER_SEC) /* for so long */
-#define PAUSE_NS     (2 * CLOCK_NS_PER_SEC)  /* without a step the walk has stopped */
-#define TASKS_MAX    4096                    /* folders that wait to be listed */
 #define SEEN_MAX     65536                   /* folders that are not put in line again */
-#define BUDGET_MIN   16
-#define BUDGET_STEP  8 /* what one that is read adds */
+#define BUDGET_STEP  8                       /* what one that is read adds */
 #define BUDGET_MAX   1024
-#define NAMES_MAX    (size_t)10000   /* a larger folder is not listed ahead */
 #define FAR_NS       CLOCK_NS_PER_MS /* a round trip to a server for which guessing pays, at least */
 #define MISSES_WORTH 3               /* single names in a folder that make it worth a listing */
-#define MISSED       64              /* folders whose misses are counted, by hash */
-#define TARGETS_MAX  256             /* of one folder */
 #define CREDIT_MAX   2048            /* targets that may go unread */
 #define CREDIT_READ  64              /* what one that is read is worth */
 
-enum task_kind {
-	LIST,
-	TARGETS, /* those of the folder's symlinks */
-};
+/* ---- the end of a walk ------------------------------------------------------------------------ */
 
-/* It stays in line while it is being done, so that what it leads to takes its place there. */
-struct task {
-	enum task_kind kind;
-	uint64_t dir; /* its node is referenced */
-	bool running;
-	GList link;
-};
-
-/* A folder that was read lately. */
-struct reading {
-	uint64_t dir, when;
-	bool walked;   /* its sub-folders are wanted, and have not been put in line yet */
-	bool expanded; /* they have */
-	bool has_subs;
-};
-
-/* Single names that were asked for in a folder, and sub-folders of one in which some were. */
-#define KEY_OF_FOLDER(dir) (2 * (dir))
-#define KEY_OF_SUBS(dir)   (2 * (dir) + 1)
-
-struct missing {
-	uint64_t key, when;
-	unsigned int count;
-};
-
-struct walk {
-	struct fs *fs;        /* set once */
-	unsigned int breadth; /* set once */
-
-	pthread_mutex_t lock;
-	/* All below: protected by lock. */
-	pthread_cond_t changed;
-	bool stopping;
-	pthread_t *threads;
-	unsigned int started, idle;
-	GQueue tasks;         /* of struct task: the next to do first */
-	unsigned int running; /* of those, how many */
-	GHashTable *listing;  /* folder's id -> struct task that is listing it */
-	GHashTable *ahead; /* ids of folders that were listed, or are being so, and not read yet */
-	size_t budget;     /* how many of those there may be */
-	GHashTable *seen;  /* ids of folders that were put in line or read since the walk began */
-	struct reading recent[RECENT];
-	size_t latest; /* in recent */
-	bool across;   /* the walker takes siblings before children */
-	struct missing missing[MISSED];
-	size_t credit;
-	struct walk_stats stats;
-};
-
-/* ---- tasks ------------------------------------------------------------------------------------ */
-
-static void task_free(struct walk *walk, struct task *task)
+bool walk_is_paused_locked(struct walk *walk)
 {
-	node_unref(walk->fs->nodes, task->dir);
-	g_free(task);
-}
-
-/* NULL: there is no such node any more. */
-static struct task *task_new(struct walk *walk, enum task_kind kind, uint64_t dir)
-{
-	struct task *task;
-
-	if (!node_ref(walk->fs->nodes, dir))
-		return NULL;
-	task = g_new0(struct task, 1);
-	task->kind = kind;
-	task->dir = dir;
-	task->link.data = task;
-	return task;
-}
-
-/* Of a folder that the kernel need not know yet. */
-static struct task *task_new_for_child(struct walk *walk, uint64_t dir,
-                                       const struct listing_entry *child)
-{
-	struct node_table *nodes = walk->fs->nodes;
-	uint64_t id = node_enter(nodes, dir, child->name, child->id);
-	struct task *task;
-
-	if (!id)
-		return NULL;
-	task = task_new(walk, LIST, id);
-	node_forget(nodes, id, 1);
-	return task;
-}
-
-static uint64_t *new_id(uint64_t dir)
-{
-	uint64_t *id = g_new(uint64_t, 1);
-
-	*id = dir;
-	return id;
-}
-
-/* The next one that nobody is doing. At most as many as there are threads are passed over. */
-static struct task *peek_locked(struct walk *walk)
-{
-	for (GList *link = walk->tasks.head; link; link = link->next) {
-		struct task *task = link->data;
-
-		if (!task->running)
-			return task;
-	}
-	return NULL;
-}
-
-static void drop_task_locked(struct walk *walk, struct task *task)
-{
-	g_queue_unlink(&walk->tasks, &task->link);
-	task_free(walk, task);
-}
-
-static void clear_tasks_locked(struct walk *walk)
-{
-	struct task *task;
-
-	while ((task = peek_locked(walk)) != NULL)
-		drop_task_locked(walk, task);
-}
-
-static void begin_locked(struct walk *walk, struct task *task)
-{
-	task->running = true;
-	walk->running++;
-	if (task->kind != LIST)
-		return;
-	g_hash_table_add(walk->ahead, new_id(task->dir));
-	g_hash_table_replace(walk->listing, &task->dir, task);
-	walk->stats.listed++;
-}
-
-static void end_locked(struct walk *walk, struct task *task)
-{
-	walk->running--;
-	if (g_hash_table_lookup(walk->listing, &task->dir) == task)
-		g_hash_table_remove(walk->listing, &task->dir);
-	drop_task_locked(walk, task);
-}
-
-/* ---- doing them ------------------------------------------------------------------------------- */
-
-static void list_folder(struct walk *walk, uint64_t dir)
-{
-	struct stream *stream = stream_get(walk->fs, dir);
-
-	stream_complete(stream, MIN(NAMES_MAX, cache_max_listing(walk->fs->cache)));
-	stream_unref(stream);
-}
-
-struct targets {
-	struct fs *fs;
-	uint64_t dir;
-	struct cache_ticket ticket;
-	GPtrArray *names, *paths;
-};
-
-static void collect_links(struct targets *targets, struct listing *listing)
-{
-	struct listing_entry entry;
-	char *path;
-
-	for (size_t i = 0; i < listing_count(listing) && targets->names->len < TARGETS_MAX; i++) {
-		g_autofree char *known = NULL;
-
-		listing_get(listing, i, &entry);
-		if (entry.state != LISTING_PRESENT || !entry.has_attr || !S_ISLNK(entry.attr.mode))
-			continue;
-		known = cache_get_link(targets->fs->cache, targets->dir, entry.name);
-		path = known ? NULL : node_child_path(targets->fs->nodes, targets->dir, entry.name);
-		if (!path)
-			continue;
-		g_ptr_array_add(targets->names, g_strdup(entry.name));
-		g_ptr_array_add(targets->paths, path);
-	}
-}
-
-static void put_target(size_t index, int error, const char *target, void *data)
-{
-	const struct targets *targets = data;
-
-	if (!error)
-		cache_put_link(targets->fs->cache, targets->ticket, targets->dir,
-		               g_ptr_array_index(targets->names, index), target);
-}
-
-static void read_targets(struct walk *walk, uint64_t dir)
-{
-	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-	g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
-	struct targets targets = {.fs = walk->fs, .dir = dir, .names = names, .paths = paths};
-	struct cache_ticket ticket;
-	struct listing *listing = cache_get_listing(walk->fs->cache, dir, &ticket);
-
-	if (!listing)
-		return;
-	targets.ticket = cache_take_ticket(walk->fs->cache);
-	collect_links(&targets, listing);
-	listing_unref(listing);
-	if (names->len == 0)
-		return;
-	sftp_readlinks(walk->fs->client, (char **)paths->pdata, paths->len, put_target, &targets);
-	LOCK_SCOPE(&walk->lock);
-	walk->stats.targets += names->len;
-	walk->credit -= MIN(walk->credit, names->len);
-}
-
-static void do_task(struct walk *walk, const struct task *task)
-{
-	if (task->kind == LIST)
-		list_folder(walk, task->dir);
-	else
-		read_targets(walk, task->dir);
-}
-
-/* ---- threads ---------------------------------------------------------------------------------- */
-
-static bool is_paused_locked(struct walk *walk)
-{
-	return clock_now_ns() > walk->recent[walk->latest].when + PAUSE_NS;
+	return clock_now_ns() > walk->recent[walk->latest].when + WALK_PAUSE_NS;
 }
 
 /* The walk has stopped: what is listed and was not read has not been worth it. */
-static void give_up_locked(struct walk *walk)
+void walk_give_up_locked(struct walk *walk)
 {
 	size_t unread = g_hash_table_size(walk->ahead);
 
-	clear_tasks_locked(walk);
+	ahead_clear_locked(walk);
 	if (2 * unread > walk->budget)
-		walk->budget = MAX(walk->budget / 2, BUDGET_MIN);
+		walk->budget = MAX(walk->budget / 2, WALK_BUDGET_MIN);
 	g_hash_table_remove_all(walk->ahead);
 	g_hash_table_remove_all(walk->seen);
 }
 
-/* The next task if there is one that may be done now. */
-static struct task *next_task_locked(struct walk *walk)
-{
-	struct task *first = peek_locked(walk);
-
-	if (first && is_paused_locked(walk))
-		give_up_locked(walk);
-	else if (first && (first->kind != LIST || g_hash_table_size(walk->ahead) < walk->budget))
-		return first;
-	return NULL;
-}
-
-static void await_task_locked(struct walk *walk)
-{
-	walk->idle++;
-	if (walk->tasks.length > walk->running)
-		lock_cond_wait_for(&walk->changed, &walk->lock, PAUSE_NS);
-	else
-		pthread_cond_wait(&walk->changed, &walk->lock);
-	walk->idle--;
-}
-
-static void *thread_main(void *data)
-{
-	struct walk *walk = data;
-
-	pthread_mutex_lock(&walk->lock);
-	while (!walk->stopping) {
-		struct task *task = next_task_locked(walk);
-
-		if (!task) {
-			await_task_locked(walk);
-			continue;
-		}
-		begin_locked(walk, task);
-		pthread_mutex_unlock(&walk->lock);
-		do_task(walk, task);
-		pthread_mutex_lock(&walk->lock);
-		end_locked(walk, task);
-	}
-	pthread_mutex_unlock(&walk->lock);
-	return NULL;
-}
-
-/* There is something to do: threads are woken, or made. Without one it is not done: no harm. */
-static void wake_locked(struct walk *walk)
-{
-	pthread_cond_broadcast(&walk->changed);
-	for (unsigned int i = walk->idle; i < walk->tasks.length - walk->running; i++) {
-		if (walk->started == walk->breadth || walk->stopping ||
-		    thread_start(&walk->threads[walk->started], thread_main, walk) != 0)
-			return;
-		walk->started++;
-	}
-}
-
 /* ---- what comes next -------------------------------------------------------------------------- */
-
-/* NULL: first of all. */
-static void insert_after_locked(struct walk *walk, GList *place, struct task *task)
-{
-	if (place)
-		g_queue_insert_after_link(&walk->tasks, place, &task->link);
-	else
-		g_queue_push_head_link(&walk->tasks, &task->link);
-}
 
 static bool is_worth_listing(struct walk *walk, const struct listing_entry *entry)
 {
@@ -364,11 +69,11 @@ static GPtrArray *make_tasks(struct walk *walk, uint64_t dir, const struct listi
 {
 	GPtrArray *tasks = g_ptr_array_new();
 	struct listing_entry entry;
-	struct task *task;
+	struct ahead_task *task;
 
-	for (size_t i = from; i < to && tasks->len < TASKS_MAX; i++) {
+	for (size_t i = from; i < to && tasks->len < WALK_TASKS_MAX; i++) {
 		listing_get(listing, i, &entry);
-		task = is_worth_listing(walk, &entry) ? task_new_for_child(walk, dir, &entry)
+		task = is_worth_listing(walk, &entry) ? ahead_task_new_for_child(walk, dir, &entry)
 		                                      : NULL;
 		if (task)
 			g_ptr_array_add(tasks, task);
@@ -381,7 +86,7 @@ static bool see_locked(struct walk *walk, uint64_t dir)
 {
 	if (g_hash_table_size(walk->seen) >= SEEN_MAX)
 		g_hash_table_remove_all(walk->seen);
-	return g_hash_table_add(walk->seen, new_id(dir));
+	return g_hash_table_add(walk->seen, ahead_new_id(dir));
 }
 
 /*
@@ -390,21 +95,21 @@ static bool see_locked(struct walk *walk, uint64_t dir)
  */
 static void put_in_line_locked(struct walk *walk, uint64_t dir, GPtrArray *tasks)
 {
-	struct task *above = g_hash_table_lookup(walk->listing, &dir);
+	struct ahead_task *above = g_hash_table_lookup(walk->listing, &dir);
 	GList *place = walk->across ? walk->tasks.tail : above ? &above->link : NULL;
 
 	for (guint i = 0; i < tasks->len; i++) {
-		struct task *task = g_ptr_array_index(tasks, i);
+		struct ahead_task *task = g_ptr_array_index(tasks, i);
 
-		if (walk->tasks.length >= TASKS_MAX || !see_locked(walk, task->dir)) {
-			task_free(walk, task);
+		if (walk->tasks.length >= WALK_TASKS_MAX || !see_locked(walk, task->dir)) {
+			ahead_task_free(walk, task);
 			continue;
 		}
-		insert_after_locked(walk, place, task);
+		ahead_insert_locked(walk, place, task);
 		place = &task->link;
 	}
 	if (tasks->len > 0)
-		wake_locked(walk);
+		ahead_wake_locked(walk);
 }
 
 static void expand(struct walk *walk, uint64_t dir, const struct listing *listing, size_t from,
@@ -434,7 +139,7 @@ static struct reading *find_reading_locked(struct walk *walk, uint64_t dir)
 {
 	uint64_t now = clock_now_ns();
 
-	for (size_t i = 0; i < RECENT; i++) {
+	for (size_t i = 0; i < WALK_RECENT; i++) {
 		struct reading *reading = &walk->recent[i];
 
 		if (dir && reading->dir == dir && now < reading->when + RECENT_NS)
@@ -448,7 +153,7 @@ static struct reading *note_reading_locked(struct walk *walk, uint64_t dir)
 	struct reading *reading = find_reading_locked(walk, dir);
 
 	if (!reading) {
-		walk->latest = (walk->latest + 1) % RECENT;
+		walk->latest = (walk->latest + 1) % WALK_RECENT;
 		reading = &walk->recent[walk->latest];
 		*reading = (struct reading){.dir = dir};
 	} else {
@@ -569,14 +274,14 @@ static void look_through(const struct listing *listing, bool *ret_has_subs, bool
 
 static void want_targets(struct walk *walk, uint64_t dir)
 {
-	struct task *task = task_new(walk, TARGETS, dir);
+	struct ahead_task *task = ahead_task_new(walk, AHEAD_TARGETS, dir);
 
 	LOCK_SCOPE(&walk->lock);
 	if (task && walk->credit > 0) {
-		insert_after_locked(walk, NULL, task);
-		wake_locked(walk);
+		ahead_insert_locked(walk, NULL, task);
+		ahead_wake_locked(walk);
 	} else if (task) {
-		task_free(walk, task);
+		ahead_task_free(walk, task);
 	}
 }
 
@@ -604,7 +309,7 @@ void walk_reads_link(struct walk *walk)
 /* How many there were lately. */
 static unsigned int note_miss_locked(struct walk *walk, uint64_t key)
 {
-	struct missing *missing = &walk->missing[key % MISSED];
+	struct missing *missing = &walk->missing[key % WALK_MISSED];
 	uint64_t now = clock_now_ns();
 
 	if (missing->key != key || now > missing->when + RECENT_NS ||
@@ -615,15 +320,15 @@ static unsigned int note_miss_locked(struct walk *walk, uint64_t key)
 
 static void list_ahead(struct walk *walk, uint64_t dir)
 {
-	struct task *task = task_new(walk, LIST, dir);
+	struct ahead_task *task = ahead_task_new(walk, AHEAD_LIST, dir);
 
 	if (!task)
 		return;
 	LOCK_SCOPE(&walk->lock);
 	/* So that it is not taken for a walk that has stopped. */
 	walk->recent[walk->latest].when = clock_now_ns();
-	insert_after_locked(walk, NULL, task);
-	wake_locked(walk);
+	ahead_insert_locked(walk, NULL, task);
+	ahead_wake_locked(walk);
 }
 
 /* Names are looked for in one of its sub-folders after the other: those are wanted. */
@@ -683,7 +388,7 @@ struct walk *walk_new(struct fs *fs, unsigned int breadth)
 	walk->ahead = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	walk->seen = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	walk->listing = g_hash_table_new(g_int64_hash, g_int64_equal);
-	walk->budget = BUDGET_MIN;
+	walk->budget = WALK_BUDGET_MIN;
 	walk->credit = CREDIT_MAX;
 	return walk;
 }
@@ -700,9 +405,8 @@ void walk_free(struct walk *walk)
 	if (!walk)
 		return;
 	walk_stop(walk);
-	for (unsigned int i = 0; i < walk->started; i++)
-		pthread_join(walk->threads[i], NULL);
-	clear_tasks_locked(walk);
+	ahead_join(walk);
+	ahead_clear_locked(walk);
 	g_hash_table_unref(walk->ahead);
 	g_hash_table_unref(walk->seen);
 	g_hash_table_unref(walk->listing);

@@ -483,9 +483,10 @@ class Server:
     # ---- serving
 
     def serve(self, request):
-        self.note(request.about)
         time.sleep(self.delay)
         with self._changed:
+            # At once: what is set by one who has waited for this request is for those to come.
+            self.note(request.about)
             rule = self._rules.get(request.kind) or self._rules.get("*")
             gate, script = self._gates.get(request.kind), self._script
         replies = [one.encode(request.number) if isinstance(one, Reply) else one
