@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A long random history against the truth: a small server that only we change. Questions and changes are
- * on their way at the same time and overtake each other; the server is reached at any moment in between.
- * What must hold:
+ * A long random history against the truth: a small server. Questions and changes are on their way at the
+ * same time and overtake each other; the server is reached at any moment in between. What must hold:
  *
  * - While nothing is on its way that changes it, whatever the cache says of a name is the truth, down to
  *   the version of its attributes (of a folder: of its set of names, too).
+ * - Where others change the server, too, behind our back: what the cache says was the truth within the
+ *   time for which it believes it.
  * - An answer that nothing has disturbed is kept (with room and time enough).
  *
  * $SSHFS_TEST_SEED repeats a run.
@@ -33,13 +34,70 @@ struct file {
 	unsigned int changes_under_way;
 };
 
+/* What a name was, until when. */
+struct past {
+	struct file file;
+	uint64_t until;
+};
+
 struct truth {
 	struct file files[DIRS + 1][NAMES];
+	GArray *pasts[DIRS + 1][NAMES]; /* of struct past */
 	uint64_t set_version[DIRS +
 	                     1]; /* of the names in a folder: its size, as its parent tells it */
 	unsigned int set_changes_under_way[DIRS + 1];
 	uint64_t next;
 };
+
+static uint64_t fake_now = 1000 * CLOCK_NS_PER_SEC;
+
+static uint64_t fake_clock(void)
+{
+	return fake_now;
+}
+
+static void truth_init(struct truth *truth)
+{
+	for (uint64_t dir = 1; dir <= DIRS; dir++) {
+		for (size_t name = 0; name < NAMES; name++)
+			truth->pasts[dir][name] = g_array_new(FALSE, FALSE, sizeof(struct past));
+	}
+}
+
+static void truth_done(struct truth *truth)
+{
+	for (uint64_t dir = 1; dir <= DIRS; dir++) {
+		for (size_t name = 0; name < NAMES; name++)
+			g_array_unref(truth->pasts[dir][name]);
+	}
+}
+
+/* To be called before a name changes. */
+static void keep_past(struct truth *truth, uint64_t dir, size_t name)
+{
+	struct past past = {.file = truth->files[dir][name], .until = fake_now};
+
+	g_array_append_val(truth->pasts[dir][name], past);
+}
+
+/* True when the name was, within the last `span` or is, this file; in this version unless that is 0. */
+static bool was_true(const struct truth *truth, uint64_t dir, size_t name, uint64_t id,
+                     uint64_t version, uint64_t span)
+{
+	const GArray *pasts = truth->pasts[dir][name];
+	const struct file *now = &truth->files[dir][name];
+
+	if (now->id == id && (!version || now->version == version))
+		return true;
+	for (guint i = 0; i < pasts->len; i++) {
+		const struct past *past = &g_array_index(pasts, struct past, i);
+
+		if (past->until + span >= fake_now && past->file.id == id &&
+		    (!version || past->file.version == version))
+			return true;
+	}
+	return false;
+}
 
 static const char *const file_names[NAMES] = {"a", "b", "c", "d", "e", "f"};
 
@@ -123,14 +181,8 @@ struct world {
 	struct truth truth;
 	struct request requests[UNDER_WAY];
 	uint64_t checked; /* answers of the cache that were compared with the truth */
+	bool others;      /* change the server, too */
 };
-
-static uint64_t fake_now = 1000 * CLOCK_NS_PER_SEC;
-
-static uint64_t fake_clock(void)
-{
-	return fake_now;
-}
 
 static uint64_t any_dir(struct world *world)
 {
@@ -199,6 +251,9 @@ static void serve_change(struct truth *truth, struct request *request)
 	if (request->kind == CREATE ? file->id != 0 : file->id == 0)
 		return; /* refused */
 	request->done = true;
+	keep_past(truth, request->dir, request->name);
+	if (request->kind == RENAME && target != file)
+		keep_past(truth, request->new_dir, request->new_name);
 	if (request->kind == CREATE) {
 		file->id = FIRST_FILE + truth->next++;
 		file->version = truth->next;
@@ -316,6 +371,20 @@ static void finish(struct world *world, struct request *request)
 
 /* ---- what must hold ------------------------------------------------------------------------------- */
 
+#define ATTR_NS (10 * CLOCK_NS_PER_SEC)
+#define NAME_NS (20 * CLOCK_NS_PER_SEC)
+
+/* Never staler than promised. */
+static void check_age(struct world *world, uint64_t dir, size_t name, enum cache_known answer,
+                      const struct cache_name *known)
+{
+	uint64_t id = answer == CACHE_PRESENT ? known->id : 0;
+
+	g_assert_true(was_true(&world->truth, dir, name, id, 0, NAME_NS));
+	if (answer == CACHE_PRESENT && known->has_attr)
+		g_assert_true(was_true(&world->truth, dir, name, id, known->attr.size, ATTR_NS));
+}
+
 /* Names that are being changed may be told either way, others only as they are. */
 static void check_name(struct world *world, uint64_t dir, size_t name)
 {
@@ -326,6 +395,10 @@ static void check_name(struct world *world, uint64_t dir, size_t name)
 	if (answer == CACHE_UNKNOWN || file->changes_under_way)
 		return;
 	world->checked++;
+	if (world->others) {
+		check_age(world, dir, name, answer, &known);
+		return;
+	}
 	g_assert_true((answer == CACHE_PRESENT) == (file->id != 0));
 	if (answer != CACHE_PRESENT)
 		return;
@@ -340,6 +413,8 @@ static void check_dir(struct world *world, uint64_t dir)
 	char name[3];
 
 	dir_name(dir, name);
+	if (world->others)
+		return;
 	if (cache_get_name(world->cache, 1, name, &known) != CACHE_PRESENT || !known.has_attr ||
 	    world->truth.set_changes_under_way[dir])
 		return;
@@ -367,7 +442,7 @@ static void check_listing(struct world *world, uint64_t dir)
 	struct listing_entry entry, other;
 	size_t place;
 
-	if (!listing || world->truth.set_changes_under_way[dir]) {
+	if (!listing || world->others || world->truth.set_changes_under_way[dir]) {
 		listing_unref(listing);
 		return;
 	}
@@ -422,6 +497,22 @@ static void finish_all(struct world *world)
 	}
 }
 
+/* Somebody else makes, changes or removes a file. */
+static void meddle(struct world *world)
+{
+	struct truth *truth = &world->truth;
+	uint64_t dir = any_dir(world);
+	size_t name = any_name(world);
+	struct file *file = &truth->files[dir][name];
+
+	keep_past(truth, dir, name);
+	if (!file->id)
+		file->id = FIRST_FILE + truth->next++;
+	else if (g_rand_boolean(world->dice))
+		file->id = 0;
+	file->version = ++truth->next;
+}
+
 static void turn(struct world *world)
 {
 	struct request *request = &world->requests[g_rand_int_range(world->dice, 0, UNDER_WAY)];
@@ -436,6 +527,8 @@ static void turn(struct world *world)
 		fake_now += (uint64_t)g_rand_int_range(world->dice, 0, 10) * CLOCK_NS_PER_SEC;
 	if (g_rand_int_range(world->dice, 0, 1000) == 0)
 		cache_on_reconnect(world->cache);
+	if (world->others && g_rand_int_range(world->dice, 0, 10) == 0)
+		meddle(world);
 	check_all(world);
 	if (g_rand_int_range(world->dice, 0, 50) == 0) {
 		finish_all(world);
@@ -444,14 +537,14 @@ static void turn(struct world *world)
 	}
 }
 
-static void play(size_t max_entries)
+static void play(size_t max_entries, bool others)
 {
 	const char *given = g_getenv("SSHFS_TEST_SEED");
 	guint32 seed = given ? (guint32)strtoul(given, NULL, 10) : g_random_int();
 	struct cache_settings settings = {
 		.enabled = true,
-		.attr_ns = 10 * CLOCK_NS_PER_SEC,
-		.name_ns = 20 * CLOCK_NS_PER_SEC,
+		.attr_ns = ATTR_NS,
+		.name_ns = NAME_NS,
 		.link_ns = 20 * CLOCK_NS_PER_SEC,
 		.max_entries = max_entries,
 		.clean_ns = 30 * CLOCK_NS_PER_SEC,
@@ -459,6 +552,8 @@ static void play(size_t max_entries)
 	};
 	struct world world = {.dice = g_rand_new_with_seed(seed), .cache = cache_new(&settings)};
 
+	world.others = others;
+	truth_init(&world.truth);
 	g_test_message("seed %u", seed);
 	for (int i = 0; i < TURNS; i++)
 		turn(&world);
@@ -467,17 +562,28 @@ static void play(size_t max_entries)
 	/* Else the test would say nothing. */
 	g_assert_cmpuint(world.checked, >, TURNS);
 	cache_free(world.cache);
+	truth_done(&world.truth);
 	g_rand_free(world.dice);
 }
 
 static void test_with_room(void)
 {
-	play(1000);
+	play(1000, false);
 }
 
 static void test_without_room(void)
 {
-	play(5);
+	play(5, false);
+}
+
+static void test_with_others(void)
+{
+	play(1000, true);
+}
+
+static void test_with_others_without_room(void)
+{
+	play(5, true);
 }
 
 int main(int argc, char **argv)
@@ -486,5 +592,7 @@ int main(int argc, char **argv)
 	cache_now_ns = fake_clock;
 	g_test_add_func("/cache_truth/with_room", test_with_room);
 	g_test_add_func("/cache_truth/without_room", test_without_room);
+	g_test_add_func("/cache_truth/with_others", test_with_others);
+	g_test_add_func("/cache_truth/with_others_without_room", test_with_others_without_room);
 	return g_test_run();
 }
