@@ -513,6 +513,16 @@ static void meddle(struct world *world)
 	file->version = ++truth->next;
 }
 
+/* With others about, all the time: else hardly anything changes between a question and its answer. */
+static void pass_time(struct world *world)
+{
+	int seldom = world->others ? 4 : 100;
+
+	if (g_rand_int_range(world->dice, 0, seldom) == 0)
+		fake_now += (uint64_t)g_rand_int_range(world->dice, 0, world->others ? 4 : 10) *
+		            CLOCK_NS_PER_SEC;
+}
+
 static void turn(struct world *world)
 {
 	struct request *request = &world->requests[g_rand_int_range(world->dice, 0, UNDER_WAY)];
@@ -523,11 +533,10 @@ static void turn(struct world *world)
 		serve(world, request);
 	else
 		finish(world, request);
-	if (g_rand_int_range(world->dice, 0, 100) == 0)
-		fake_now += (uint64_t)g_rand_int_range(world->dice, 0, 10) * CLOCK_NS_PER_SEC;
+	pass_time(world);
 	if (g_rand_int_range(world->dice, 0, 1000) == 0)
 		cache_on_reconnect(world->cache);
-	if (world->others && g_rand_int_range(world->dice, 0, 10) == 0)
+	if (world->others && g_rand_int_range(world->dice, 0, 3) == 0)
 		meddle(world);
 	check_all(world);
 	if (g_rand_int_range(world->dice, 0, 50) == 0) {
@@ -560,7 +569,7 @@ static void play(size_t max_entries, bool others)
 	finish_all(&world);
 	g_test_message("%" G_GUINT64_FORMAT " answers compared with the truth", world.checked);
 	/* Else the test would say nothing. */
-	g_assert_cmpuint(world.checked, >, TURNS);
+	g_assert_cmpuint(world.checked, >, TURNS / 2);
 	cache_free(world.cache);
 	truth_done(&world.truth);
 	g_rand_free(world.dice);
