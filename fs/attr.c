@@ -110,12 +110,12 @@ static int take_answer(struct fs *fs, uint64_t node, uint64_t dir, const char *n
 {
 	struct cache_attr fresh;
 
-	if (answer->found.error == -ENOENT) {
-		cache_on_surprise(fs->cache, dir, name, node);
-		return get_by_handle(fs, node, ret_attr, ret_left_ns) == 0 ? 0 : -ENOENT;
+	if (answer->found.error) {
+		int error = place_error(fs, node, answer->found.error);
+
+		return error == -ESTALE && !get_by_handle(fs, node, ret_attr, ret_left_ns) ? 0
+		                                                                           : error;
 	}
-	if (answer->found.error)
-		return answer->found.error;
 	convert_attrs_to_cache(&answer->found.attrs, &fresh);
 	/* Replaced by another client; the kernel, told ESTALE, looks the name up again. */
 	if (!is_of_node(fs, node, &fresh)) {
@@ -331,7 +331,7 @@ static int setattr_work(struct fs *fs, uint64_t node, const struct stat *stat, i
 	if (has_name)
 		answer.ticket = cache_end_change(fs->cache, answer.ticket, dir, name);
 	if (error)
-		return error;
+		return place_error(fs, node, error);
 	if (has_name)
 		return take_answer(fs, node, dir, name, &answer, ret_attr, ret_left_ns);
 	if (answer.found.error)

@@ -196,7 +196,7 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 		ticket = cache_end_change(fs->cache, ticket, dir, name);
 	if (error) {
 		sftp_file_unref(file);
-		return error;
+		return place_error(fs, node, error);
 	}
 	put_attrs(fs, ticket, node, dir, name, attrs);
 	correct_kernel(fs, node, attrs);

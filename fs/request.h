@@ -102,6 +102,12 @@ bool place_of_node(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_n
  * cache files its contents under, or else a fresh one.
  */
 uint64_t place_choose_id(struct fs *fs, uint64_t dir, const char *name);
+/*
+ * place.c: the error to reply with when a node was used by its path: of -ENOENT, -ESTALE, because the name
+ * that the kernel believes in has vanished from the server. Told so it looks the name up again, and goes on with
+ * what it finds: nothing, so that O_CREAT makes it. The cache is told. Other errors (and 0) stay.
+ */
+int place_error(struct fs *fs, uint64_t node, int error);
 /* place.c: LSTAT, or STAT with follow_symlinks. */
 int place_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
 

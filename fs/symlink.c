@@ -103,9 +103,7 @@ static int ask_server(struct fs *fs, uint64_t node, uint64_t dir, const char *na
 			continue;
 		if (!error)
 			cache_put_link(fs->cache, ticket, dir, name, *ret_target);
-		else if (error == -ENOENT)
-			cache_on_surprise(fs->cache, dir, name, node);
-		return error;
+		return place_error(fs, node, error);
 	}
 }
 

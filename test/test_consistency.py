@@ -3,6 +3,7 @@
 
 import ctypes
 import errno
+import contextlib
 import os
 import re
 import stat
@@ -317,6 +318,35 @@ def test_a_folder_can_go_while_a_file_that_was_in_it_is_open(place):
         file.seek(0)
         assert file.read() == b"still here"
     assert os.listdir(place.there) == []
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("use", [
+    lambda path: path.write_text("new"),
+    lambda path: os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)),
+    lambda path: path.mkdir()])
+def test_a_name_that_vanished_on_the_server_can_be_made_again(place, use):
+    """The kernel believes in it still; it has to look again, not to fail."""
+    (place.there / "file").write_text("old")
+    assert (place.here / "file").read_text() == "old"
+    (place.there / "file").unlink()
+    with contextlib.suppress(FileNotFoundError):
+        (place.here / "file").read_text()  # now it is known
+    use(place.here / "file")
+    assert (place.there / "file").exists()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("use", [
+    lambda path: path.read_text(), lambda path: os.truncate(path, 0),
+    lambda path: os.rename(path, path.parent / "other"), lambda path: os.link(path, path.parent / "other"),
+    lambda path: os.unlink(path)])
+def test_a_name_that_vanished_on_the_server_is_missing(place, use):
+    (place.there / "file").write_text("old")
+    os.stat(place.here / "file")
+    (place.there / "file").unlink()
+    with pytest.raises(FileNotFoundError):
+        use(place.here / "file")
 
 
 def test_two_listings_are_equal(known):
