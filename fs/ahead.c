@@ -87,13 +87,41 @@ void ahead_clear_locked(struct walk *walk)
 		drop_task_locked(walk, task);
 }
 
+static void note_unread_locked(struct walk *walk, uint64_t dir)
+{
+	struct ahead_unread *unread = g_new(struct ahead_unread, 1);
+
+	unread->dir = dir;
+	unread->when = clock_now_ns();
+	g_hash_table_add(walk->ahead, unread);
+}
+
+static gboolean is_old(void *key, void *value, void *now)
+{
+	const struct ahead_unread *unread = key;
+
+	return *(const uint64_t *)now > unread->when + WALK_PAUSE_NS;
+}
+
+/* What nobody has read for so long nobody will: it has not been worth it, and is in the way. */
+static bool has_budget_locked(struct walk *walk)
+{
+	uint64_t now = clock_now_ns();
+
+	if (g_hash_table_size(walk->ahead) < walk->budget)
+		return true;
+	if (g_hash_table_foreach_remove(walk->ahead, is_old, &now) > walk->budget / 2)
+		walk->budget = MAX(walk->budget / 2, WALK_BUDGET_MIN);
+	return g_hash_table_size(walk->ahead) < walk->budget;
+}
+
 static void begin_locked(struct walk *walk, struct ahead_task *task)
 {
 	task->running = true;
 	walk->running++;
 	if (task->kind != AHEAD_LIST)
 		return;
-	g_hash_table_add(walk->ahead, ahead_new_id(task->dir));
+	note_unread_locked(walk, task->dir);
 	g_hash_table_replace(walk->listing, &task->dir, task);
 	walk->stats.listed++;
 }
@@ -195,8 +223,7 @@ static struct ahead_task *next_task_locked(struct walk *walk)
 
 	if (first && walk_is_paused_locked(walk))
 		walk_give_up_locked(walk);
-	else if (first &&
-	         (first->kind != AHEAD_LIST || g_hash_table_size(walk->ahead) < walk->budget))
+	else if (first && (first->kind != AHEAD_LIST || first->demanded || has_budget_locked(walk)))
 		return first;
 	return NULL;
 }

@@ -327,6 +327,7 @@ static void list_ahead(struct walk *walk, uint64_t dir)
 	LOCK_SCOPE(&walk->lock);
 	/* So that it is not taken for a walk that has stopped. */
 	walk->recent[walk->latest].when = clock_now_ns();
+	task->demanded = true;
 	ahead_insert_locked(walk, NULL, task);
 	ahead_wake_locked(walk);
 }

@@ -25,7 +25,8 @@ enum ahead_kind {
 /* It stays in line while it is being done, so that what it leads to takes its place there. */
 struct ahead_task {
 	enum ahead_kind kind;
-	uint64_t dir; /* its node is referenced */
+	uint64_t dir;  /* its node is referenced */
+	bool demanded; /* by single names asked for in it: whatever the budget says */
 	bool running;
 	GList link;
 };
@@ -60,9 +61,9 @@ struct walk {
 	GQueue tasks;         /* of struct ahead_task: the next to do first */
 	unsigned int running; /* of those, how many */
 	GHashTable *listing;  /* folder's id -> struct ahead_task that is listing it */
-	GHashTable *ahead; /* ids of folders that were listed, or are being so, and not read yet */
-	size_t budget;     /* how many of those there may be */
-	GHashTable *seen;  /* ids of folders that were put in line or read since the walk began */
+	GHashTable *ahead;    /* of struct ahead_unread, by folder */
+	size_t budget;        /* how many of those there may be */
+	GHashTable *seen; /* ids of folders that were put in line or read since the walk began */
 	struct reading recent[WALK_RECENT];
 	size_t latest; /* in recent */
 	bool across;   /* the walker takes siblings before children */
@@ -87,7 +88,13 @@ void ahead_clear_locked(struct walk *walk);
 /* For the end: waits for the threads. */
 void ahead_join(struct walk *walk);
 
-/* A key for `ahead` and `seen`. */
+/* A folder that was listed, and not read yet. */
+struct ahead_unread {
+	uint64_t dir;
+	uint64_t when; /* it was begun */
+};
+
+/* A key for `seen`. */
 uint64_t *ahead_new_id(uint64_t dir);
 
 /* walk.c: the walk has stopped. */
