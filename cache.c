@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See cache.h. Single names in one table, complete listings in another (cache/shard.h). Which of the two
- * answers for a name is decided by the moment its answer was asked for: the later one, and when nothing has
- * changed between the two, the one that came later.
+ * See cache.h. Single names in one table, complete listings in another (cache/shard.h). This is the cache's life
+ * and what events do to it; questions and answers have files of their own (cache/question.c, answer.c).
  *
  * What an event makes us forget (x), and whose tickets it voids (those taken before it):
  *
@@ -19,7 +18,7 @@
  * Create is mknod, mkdir, symlink, link and open with O_CREAT; remove is unlink and rmdir; change is
  * setattr, write, truncate, copy, and open with O_TRUNC. Exchange is refused before it comes here. Open for
  * write and flush change nothing by themselves: the writes do. A change on the server that is seen is a
- * surprise, and so is an answer that contradicts a listing: then that is dropped (put_name()).
+ * surprise, and so is an answer that contradicts a listing: then that is dropped (answer.c).
  *
  * (*) The listing stays complete: the name in it is in doubt from the event's beginning until its end
  * tells what has become of it (cache_end_...()), or somebody asks.
@@ -29,7 +28,7 @@
  * names under its id has not changed since they were asked for (attr_is_true()).
  *
  * "Below" is what is known of names in the folder itself, of which the event tells the id: those known
- * since before it are not used any more (true_entry_locked()), and its listing is dropped. Further down, each
+ * since before it are not used any more (cache_true_entry_locked()), and its listing is dropped. Further down, each
  * folder has an id that is reached only through the one above.
  *
  * A rename voids all tickets because whatever is below a renamed folder may have been asked for by a
@@ -39,19 +38,10 @@
  * in between may be of the time before the change, whenever it comes (the server's connections are not in
  * step with each other): it is neither kept nor used.
  */
-#include "cache.h"
+#include "cache_private.h"
 
-#include <string.h>
-#include <sys/stat.h>
-
-#include "clock.h"
 #include "clock_hook.h"
 #include "lock.h"
-#include "shard.h"
-#include "stamps.h"
-
-/* By the folder's id; a power of two. More than enough for the threads that serve at once (64). */
-#define SHARDS 16
 
 /* Names kept in listings, for each single name that is allowed (dcache_max_size): a listing is cheaper. */
 #define LISTED_PER_ENTRY 10
@@ -59,95 +49,7 @@
 /* Between two searches for expired entries, whatever dcache_clean_interval says: they look at all. */
 #define SWEEP_MIN_NS CLOCK_NS_PER_SEC
 
-/* How long a listing that was asked for ahead waits for somebody to read it. */
-#define AHEAD_NS (2 * CLOCK_NS_PER_SEC)
-
-/* Stands in the stamps for all that is directly below a folder; no name has a slash. */
-#define BELOW "/"
-
 uint64_t (*cache_now_ns)(void) = clock_now_ns;
-
-struct cache {
-	struct cache_settings settings; /* set once */
-	struct cache_mirror mirror;     /* set once */
-	struct stamps stamps;           /* lock-free */
-	struct shard_totals totals;     /* atomic */
-	_Atomic uint64_t swept_ns;      /* last search for expired entries */
-	struct shard shards[SHARDS];    /* each under its own lock */
-};
-
-static struct shard *shard_of(struct cache *cache, uint64_t dir)
-{
-	return &cache->shards[(dir * UINT64_C(0x9e3779b97f4a7c15)) >> 60];
-}
-
-/* ---- the mirror --------------------------------------------------------------------------------- */
-
-static void mirror_name(struct cache *cache, const struct entry *entry)
-{
-	const struct cache_mirror *mirror = &cache->mirror;
-	bool has_attr = entry->attr_end > 0;
-
-	if (entry->absent && mirror->absent)
-		mirror->absent(mirror->data, entry->dir, entry->name, entry->name_end);
-	else if (!entry->absent && mirror->known)
-		mirror->known(mirror->data, entry->dir, entry->name, entry->id, entry->name_end,
-		              has_attr ? &entry->attr : NULL, entry->attr_end);
-}
-
-static void mirror_folder(struct cache *cache, const struct folder *folder)
-{
-	if (cache->mirror.listed)
-		cache->mirror.listed(cache->mirror.data, folder->id, folder->listing,
-		                     folder->names_end, folder->attrs_end);
-}
-
-static void mirror_doubt(struct cache *cache, uint64_t dir, const char *name)
-{
-	if (cache->mirror.doubted)
-		cache->mirror.doubted(cache->mirror.data, dir, name);
-}
-
-/* ---- what is still true ------------------------------------------------------------------------- */
-
-/* What is known of the name, unless its folder was doubted since. */
-static struct entry *true_entry_locked(struct cache *cache, struct shard *shard, uint64_t dir,
-                                       const char *name)
-{
-	struct entry *entry = shard_find_entry_locked(shard, dir, name);
-
-	if (entry && stamps_last(&cache->stamps, dir, BELOW) > entry->since) {
-		shard_drop_entry_locked(shard, entry);
-		return NULL;
-	}
-	return entry;
-}
-
-static struct entry *make_entry_locked(struct cache *cache, struct shard *shard,
-                                       struct cache_ticket ticket, uint64_t dir, const char *name)
-{
-	struct entry *entry = true_entry_locked(cache, shard, dir, name);
-
-	if (entry) {
-		shard_use_entry_locked(shard, entry);
-		return entry;
-	}
-	entry = shard_add_entry_locked(shard, dir, name);
-	entry->since = ticket.moment;
-	return entry;
-}
-
-/* A folder's listing if its names are still valid. */
-static struct folder *valid_folder_locked(struct shard *shard, uint64_t dir, uint64_t now)
-{
-	struct folder *folder = shard_find_folder_locked(shard, dir);
-
-	if (folder && folder->names_end <= now) {
-		shard_drop_folder_locked(shard, folder);
-		return NULL;
-	}
-	return folder;
-}
 
 /* ---- bounds ------------------------------------------------------------------------------------- */
 
@@ -166,7 +68,7 @@ static struct shard *find_oldest(struct cache *cache, bool folders)
 	struct shard *oldest = NULL;
 	uint64_t used = UINT64_MAX;
 
-	for (size_t i = 0; i < SHARDS; i++) {
+	for (size_t i = 0; i < CACHE_SHARDS; i++) {
 		struct shard *shard = &cache->shards[i];
 		uint64_t its = folders ? shard->folders.oldest : shard->entries.oldest;
 
@@ -186,14 +88,14 @@ static void sweep(struct cache *cache)
 	if (now < clock_add(swept, MAX(cache->settings.clean_ns, SWEEP_MIN_NS)) ||
 	    !atomic_compare_exchange_strong(&cache->swept_ns, &swept, now))
 		return;
-	for (size_t i = 0; i < SHARDS; i++) {
+	for (size_t i = 0; i < CACHE_SHARDS; i++) {
 		LOCK_SCOPE(&cache->shards[i].lock);
 		shard_sweep_locked(&cache->shards[i], now);
 	}
 }
 
-/* Called with nothing locked: what goes is wherever it was used least. */
-static void tidy(struct cache *cache)
+/* What goes is wherever it was used least. */
+void cache_tidy(struct cache *cache)
 {
 	struct shard *shard;
 
@@ -218,7 +120,7 @@ struct cache *cache_new(const struct cache_settings *settings)
 
 	cache->settings = *settings;
 	cache->swept_ns = cache_now_ns();
-	for (size_t i = 0; i < SHARDS; i++)
+	for (size_t i = 0; i < CACHE_SHARDS; i++)
 		shard_init(&cache->shards[i], &cache->totals);
 	return cache;
 }
@@ -227,7 +129,7 @@ void cache_free(struct cache *cache)
 {
 	if (!cache)
 		return;
-	for (size_t i = 0; i < SHARDS; i++)
+	for (size_t i = 0; i < CACHE_SHARDS; i++)
 		shard_done(&cache->shards[i]);
 	g_aligned_free(cache);
 }
@@ -257,418 +159,15 @@ struct cache_ticket cache_take_ticket(struct cache *cache)
 	};
 }
 
-/* True when what `name` (NULL: the set of names) in `dir` was asked for has been changed since. */
-static bool is_void(struct cache *cache, struct cache_ticket ticket, uint64_t dir, const char *name)
-{
-	return stamps_is_void(&cache->stamps, ticket.moment, dir, name) ||
-	       stamps_is_void(&cache->stamps, ticket.moment, dir, BELOW);
-}
-
 bool cache_ticket_holds(struct cache *cache, struct cache_ticket ticket, uint64_t dir)
 {
-	return !is_void(cache, ticket, dir, NULL);
+	return !cache_is_void(cache, ticket, dir, NULL);
 }
 
-/* ---- questions ---------------------------------------------------------------------------------- */
-
-static uint64_t time_left(uint64_t end, uint64_t now)
+void cache_mirror_doubt(struct cache *cache, uint64_t dir, const char *name)
 {
-	return end > now ? end - now : 0;
-}
-
-static bool is_folder(const struct cache_attr *attr)
-{
-	return (attr->mode & S_IFMT) == S_IFDIR;
-}
-
-/* True when attributes asked for at `moment` are not older than a change that we know of. */
-static bool attr_is_true(struct cache *cache, uint64_t moment, uint64_t dir, const char *name,
-                         uint64_t id, const struct cache_attr *attr)
-{
-	if (stamps_last(&cache->stamps, dir, name) > moment)
-		return false;
-	return !is_folder(attr) || !id || stamps_last(&cache->stamps, id, NULL) <= moment;
-}
-
-/* The one of the two that knows better. */
-static bool is_newer(const struct entry *entry, const struct folder *folder)
-{
-	if (entry->moment != folder->moment)
-		return entry->moment > folder->moment;
-	return entry->arrived > folder->arrived;
-}
-
-/* When an answer that is true for `span` until `end` was asked for. */
-static uint64_t asked_at(uint64_t end, uint64_t span, uint64_t now)
-{
-	return end == CLOCK_NEVER ? now : end - span;
-}
-
-static enum cache_known answer_from_entry_locked(struct cache *cache, struct shard *shard,
-                                                 struct entry *entry, uint64_t now,
-                                                 struct cache_name *ret_name)
-{
-	const struct cache_settings *settings = &cache->settings;
-
-	shard_use_entry_locked(shard, entry);
-	*ret_name = (struct cache_name){
-		.id = entry->id,
-		.name_left_ns = time_left(entry->name_end, now),
-		.asked_ns = entry->asked_ns,
-	};
-	if (entry->absent)
-		return CACHE_ABSENT;
-	ret_name->has_attr =
-		entry->attr_end > now && attr_is_true(cache, entry->attr_moment, entry->dir,
-	                                              entry->name, entry->id, &entry->attr);
-	if (ret_name->has_attr) {
-		ret_name->attr = entry->attr;
-		ret_name->attr_left_ns = time_left(entry->attr_end, now);
-		ret_name->asked_ns = asked_at(entry->attr_end, settings->attr_ns, now);
-	}
-	return CACHE_PRESENT;
-}
-
-/* Attributes that stand in a listing, as far as they are still true. */
-static void add_listed_attr(struct cache *cache, uint64_t moment, uint64_t dir,
-                            const struct listing_entry *listed, uint64_t attrs_end, uint64_t now,
-                            struct cache_name *name)
-{
-	name->has_attr = listed->has_attr && attrs_end > now &&
-	                 attr_is_true(cache, moment, dir, listed->name, listed->id, &listed->attr);
-	if (!name->has_attr)
-		return;
-	name->attr = listed->attr;
-	name->attr_left_ns = time_left(attrs_end, now);
-	name->asked_ns = asked_at(attrs_end, cache->settings.attr_ns, now);
-}
-
-/* A name that the listing lacks is as good as one that was removed from it. */
-static struct listing_entry find_listed(const struct folder *folder, const char *name)
-{
-	struct listing_entry listed = {.state = LISTING_REMOVED};
-	size_t index;
-
-	if (listing_find(folder->listing, name, &index))
-		listing_get(folder->listing, index, &listed);
-	return listed;
-}
-
-/* Until when something that was not there when it was asked for is believed to be missing still. */
-static uint64_t absence_end(const struct cache *cache, uint64_t asked_ns)
-{
-	return clock_add(asked_ns, MIN(cache->settings.absent_ns, cache->settings.name_ns));
-}
-
-static enum cache_known answer_absent_locked(struct cache *cache, const struct folder *folder,
-                                             uint64_t now, struct cache_name *ret_name)
-{
-	uint64_t end = absence_end(cache, ret_name->asked_ns);
-
-	if (!folder->trusted || end <= now)
-		return CACHE_UNKNOWN;
-	ret_name->name_left_ns = time_left(end, now);
-	return CACHE_ABSENT;
-}
-
-static enum cache_known answer_from_listing_locked(struct cache *cache, struct shard *shard,
-                                                   struct folder *folder, const char *name,
-                                                   uint64_t now, struct cache_name *ret_name)
-{
-	struct listing_entry listed = find_listed(folder, name);
-
-	shard_use_folder_locked(shard, folder);
-	*ret_name = (struct cache_name){
-		.id = listed.id,
-		.name_left_ns = time_left(folder->names_end, now),
-		.asked_ns = asked_at(folder->names_end, cache->settings.name_ns, now),
-	};
-	if (listed.state == LISTING_REMOVED)
-		return answer_absent_locked(cache, folder, now, ret_name);
-	if (listed.state == LISTING_DOUBTED)
-		return CACHE_UNKNOWN;
-	add_listed_attr(cache, folder->moment, folder->id, &listed, folder->attrs_end, now,
-	                ret_name);
-	return CACHE_PRESENT;
-}
-
-static enum cache_known get_name_locked(struct cache *cache, struct shard *shard, uint64_t dir,
-                                        const char *name, struct cache_name *ret_name)
-{
-	uint64_t now = cache_now_ns();
-	struct entry *entry = true_entry_locked(cache, shard, dir, name);
-	struct folder *folder = valid_folder_locked(shard, dir, now);
-
-	if (entry && entry->name_end <= now)
-		entry = NULL;
-	if (entry && (!folder || is_newer(entry, folder)))
-		return answer_from_entry_locked(cache, shard, entry, now, ret_name);
-	if (folder)
-		return answer_from_listing_locked(cache, shard, folder, name, now, ret_name);
-	return CACHE_UNKNOWN;
-}
-
-enum cache_known cache_get_name(struct cache *cache, uint64_t dir, const char *name,
-                                struct cache_name *ret_name)
-{
-	struct shard *shard = shard_of(cache, dir);
-	enum cache_known known;
-
-	if (!cache->settings.enabled)
-		return CACHE_UNKNOWN;
-	LOCK_SCOPE(&shard->lock);
-	known = get_name_locked(cache, shard, dir, name, ret_name);
-	if (known == CACHE_UNKNOWN)
-		shard->misses++;
-	else
-		shard->hits++;
-	return known;
-}
-
-/* What the cache knows of the name by a single answer that is newer than the listing's ticket. */
-static struct entry *newer_entry_locked(struct cache *cache, struct shard *shard,
-                                        struct cache_ticket ticket, uint64_t dir, const char *name,
-                                        uint64_t now)
-{
-	struct entry *entry = true_entry_locked(cache, shard, dir, name);
-
-	if (!entry || entry->name_end <= now || entry->moment < ticket.moment)
-		return NULL;
-	return entry->moment > ticket.moment || entry->asked_ns >= ticket.asked_ns ? entry : NULL;
-}
-
-enum cache_known cache_get_listed(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-                                  const struct listing_entry *listed, struct cache_name *ret_name)
-{
-	const struct cache_settings *settings = &cache->settings;
-	struct shard *shard = shard_of(cache, dir);
-	uint64_t now = cache_now_ns();
-	struct entry *entry;
-
-	LOCK_SCOPE(&shard->lock);
-	entry = newer_entry_locked(cache, shard, ticket, dir, listed->name, now);
-	if (entry)
-		return answer_from_entry_locked(cache, shard, entry, now, ret_name);
-	if (listed->state != LISTING_PRESENT || is_void(cache, ticket, dir, listed->name))
-		return CACHE_UNKNOWN;
-	*ret_name = (struct cache_name){
-		.id = listed->id,
-		.name_left_ns = time_left(clock_add(ticket.asked_ns, settings->name_ns), now),
-		.asked_ns = ticket.asked_ns,
-	};
-	add_listed_attr(cache, ticket.moment, dir, listed,
-	                clock_add(ticket.asked_ns, settings->attr_ns), now, ret_name);
-	return CACHE_PRESENT;
-}
-
-char *cache_get_link(struct cache *cache, uint64_t dir, const char *name)
-{
-	struct shard *shard = shard_of(cache, dir);
-	struct entry *entry;
-
-	if (!cache->settings.enabled)
-		return NULL;
-	LOCK_SCOPE(&shard->lock);
-	entry = true_entry_locked(cache, shard, dir, name);
-	if (!entry || !entry->target || entry->target_end <= cache_now_ns())
-		return NULL;
-	shard_use_entry_locked(shard, entry);
-	return g_strdup(entry->target);
-}
-
-struct listing *cache_get_listing(struct cache *cache, uint64_t dir,
-                                  struct cache_ticket *ret_ticket)
-{
-	struct shard *shard = shard_of(cache, dir);
-	uint64_t now = cache_now_ns();
-	struct folder *folder;
-
-	if (!cache->settings.enabled)
-		return NULL;
-	LOCK_SCOPE(&shard->lock);
-	folder = valid_folder_locked(shard, dir, now);
-	if (!folder || listing_doubts(folder->listing) > 0)
-		return NULL;
-	if (!folder->trusted && folder->ahead_end <= now)
-		return NULL;
-	shard_use_folder_locked(shard, folder);
-	*ret_ticket = (struct cache_ticket){
-		.moment = folder->moment,
-		.asked_ns = asked_at(folder->names_end, cache->settings.name_ns, now),
-	};
-	return listing_ref(folder->listing);
-}
-
-/* ---- answers ------------------------------------------------------------------------------------ */
-
-/* True when an answer about `name` (NULL: about the names in `dir`) is still as new as its ticket. */
-static bool admit_locked(struct cache *cache, struct shard *shard, struct cache_ticket ticket,
-                         uint64_t dir, const char *name)
-{
-	if (!cache->settings.enabled || !ticket.asked_ns)
-		return false;
-	if (is_void(cache, ticket, dir, name)) {
-		shard->dropped++;
-		return false;
-	}
-	return true;
-}
-
-/* ---- a single answer meets a listing ---- */
-
-/* When the single answer is pushed out, what is listed must not take us back in time. */
-static void outdate_attr_locked(struct shard *shard, struct folder *folder, const char *name,
-                                const struct listing_entry *listed, const struct cache_attr *attr)
-{
-	if (attr && listed->has_attr && memcmp(attr, &listed->attr, sizeof(*attr)) != 0)
-		shard_drop_listed_attr_locked(shard, folder, name);
-}
-
-/*
- * What is known now of a name is brought into its folder's listing. One that says otherwise, though nobody
- * here has changed the name, tells that the folder has changed on the server: then who knows what else in
- * it is no longer true.
- */
-static void settle_listed_locked(struct cache *cache, struct shard *shard,
-                                 struct cache_ticket ticket, uint64_t dir, const char *name,
-                                 enum listing_state state, uint64_t id,
-                                 const struct cache_attr *attr)
-{
-	struct folder *folder = shard_find_folder_locked(shard, dir);
-	struct listing_entry listed;
-
-	if (!folder || ticket.moment < folder->moment)
-		return;
-	listed = find_listed(folder, name);
-	if (listed.state == LISTING_DOUBTED) {
-		shard_set_listed_locked(shard, folder, name, state, id);
-	} else if (listed.state != state) {
-		shard_drop_folder_locked(shard, folder);
-		mirror_doubt(cache, dir, NULL);
-	} else {
-		outdate_attr_locked(shard, folder, name, &listed, attr);
-	}
-}
-
-static void put_name(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-                     const char *name, uint64_t id, const struct cache_attr *attr)
-{
-	struct shard *shard = shard_of(cache, dir);
-	struct entry *entry;
-
-	LOCK_SCOPE(&shard->lock);
-	if (!admit_locked(cache, shard, ticket, dir, name))
-		return;
-	settle_listed_locked(cache, shard, ticket, dir, name, LISTING_PRESENT, id, attr);
-	entry = make_entry_locked(cache, shard, ticket, dir, name);
-	entry->absent = false;
-	entry->moment = ticket.moment;
-	entry->asked_ns = ticket.asked_ns;
-	entry->arrived = entry->used;
-	entry->name_end = clock_add(ticket.asked_ns, cache->settings.name_ns);
-	if (id)
-		entry->id = id;
-	if (attr) {
-		entry->attr = *attr;
-		entry->attr_end = clock_add(ticket.asked_ns, cache->settings.attr_ns);
-		entry->attr_moment = ticket.moment;
-	}
-	mirror_name(cache, entry);
-}
-
-void cache_put_name(struct cache *cache, struct cache_ticket ticket, uint64_t dir, const char *name,
-                    uint64_t id, const struct cache_attr *attr)
-{
-	put_name(cache, ticket, dir, name, id, attr);
-	tidy(cache);
-}
-
-static void put_absent(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-                       const char *name)
-{
-	struct shard *shard = shard_of(cache, dir);
-	struct entry *entry;
-
-	LOCK_SCOPE(&shard->lock);
-	if (!admit_locked(cache, shard, ticket, dir, name))
-		return;
-	settle_listed_locked(cache, shard, ticket, dir, name, LISTING_REMOVED, 0, NULL);
-	shard_drop_entry_locked(shard, shard_find_entry_locked(shard, dir, name));
-	entry = make_entry_locked(cache, shard, ticket, dir, name);
-	entry->absent = true;
-	entry->moment = ticket.moment;
-	entry->asked_ns = ticket.asked_ns;
-	entry->arrived = entry->used;
-	entry->name_end = absence_end(cache, ticket.asked_ns);
-	mirror_name(cache, entry);
-}
-
-void cache_put_absent(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-                      const char *name)
-{
-	put_absent(cache, ticket, dir, name);
-	tidy(cache);
-}
-
-static void put_link(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-                     const char *name, const char *target)
-{
-	struct shard *shard = shard_of(cache, dir);
-	struct entry *entry;
-
-	LOCK_SCOPE(&shard->lock);
-	if (!admit_locked(cache, shard, ticket, dir, name))
-		return;
-	entry = make_entry_locked(cache, shard, ticket, dir, name);
-	shard_set_target_locked(shard, entry, target);
-	entry->target_end = clock_add(ticket.asked_ns, cache->settings.link_ns);
-}
-
-void cache_put_link(struct cache *cache, struct cache_ticket ticket, uint64_t dir, const char *name,
-                    const char *target)
-{
-	put_link(cache, ticket, dir, name, target);
-	tidy(cache);
-}
-
-static void put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-                        struct listing *listing)
-{
-	struct shard *shard = shard_of(cache, dir);
-	struct folder *folder;
-
-	LOCK_SCOPE(&shard->lock);
-	if (!admit_locked(cache, shard, ticket, dir, NULL))
-		return;
-	shard_drop_folder_locked(shard, shard_find_folder_locked(shard, dir));
-	/* It would push out all others, and then itself. */
-	if (listing_count(listing) >= max_listed(cache))
-		return;
-	folder = shard_add_folder_locked(shard, dir, listing);
-	folder->moment = ticket.moment;
-	folder->arrived = folder->used;
-	folder->names_end = clock_add(ticket.asked_ns, cache->settings.name_ns);
-	folder->attrs_end = clock_add(ticket.asked_ns, cache->settings.attr_ns);
-	folder->ahead_end = clock_add(ticket.asked_ns, AHEAD_NS);
-	mirror_folder(cache, folder);
-}
-
-void cache_put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
-                       struct listing *listing)
-{
-	put_listing(cache, ticket, dir, listing);
-	tidy(cache);
-}
-
-void cache_trust_listing(struct cache *cache, uint64_t dir)
-{
-	struct shard *shard = shard_of(cache, dir);
-	struct folder *folder;
-
-	LOCK_SCOPE(&shard->lock);
-	folder = shard_find_folder_locked(shard, dir);
-	if (folder)
-		folder->trusted = true;
+	if (cache->mirror.doubted)
+		cache->mirror.doubted(cache->mirror.data, dir, name);
 }
 
 /* ---- events: the rows of the table at the top --------------------------------------------------- */
@@ -691,30 +190,30 @@ static void doubt_name_locked(struct cache *cache, struct shard *shard, note_fn 
 	shard_drop_entry_locked(shard, shard_find_entry_locked(shard, dir, name));
 	if (folder)
 		shard_set_listed_locked(shard, folder, name, LISTING_DOUBTED, 0);
-	mirror_doubt(cache, dir, name);
+	cache_mirror_doubt(cache, dir, name);
 }
 
 static void forget_below(struct cache *cache, uint64_t id)
 {
-	struct shard *shard = shard_of(cache, id);
+	struct shard *shard = cache_shard_of(cache, id);
 
 	if (!id)
 		return;
 	LOCK_SCOPE(&shard->lock);
-	stamps_note(&cache->stamps, id, BELOW);
+	stamps_note(&cache->stamps, id, CACHE_BELOW);
 	shard_drop_folder_locked(shard, shard_find_folder_locked(shard, id));
-	mirror_doubt(cache, id, NULL);
+	cache_mirror_doubt(cache, id, NULL);
 }
 
 /* A name that is not in the listing yet takes a place in it. */
 static void doubt_name(struct cache *cache, note_fn note, uint64_t dir, const char *name)
 {
-	struct shard *shard = shard_of(cache, dir);
+	struct shard *shard = cache_shard_of(cache, dir);
 
 	pthread_mutex_lock(&shard->lock);
 	doubt_name_locked(cache, shard, note, dir, name);
 	pthread_mutex_unlock(&shard->lock);
-	tidy(cache);
+	cache_tidy(cache);
 }
 
 void cache_on_create(struct cache *cache, enum cache_when when, uint64_t dir, const char *name)
@@ -758,37 +257,39 @@ static void rename_locked(struct cache *cache, struct shard *shard, note_fn note
 void cache_on_rename(struct cache *cache, enum cache_when when, uint64_t dir, const char *name,
                      uint64_t new_dir, const char *new_name)
 {
-	struct shard *shard = shard_of(cache, dir), *new_shard = shard_of(cache, new_dir);
+	struct shard *shard = cache_shard_of(cache, dir),
+		     *new_shard = cache_shard_of(cache, new_dir);
 
 	lock_two(shard, new_shard);
 	rename_locked(cache, shard, note_of(when), dir, name, new_shard, new_dir, new_name);
 	unlock_two(shard, new_shard);
-	tidy(cache);
+	cache_tidy(cache);
 }
 
 enum cache_known cache_begin_rename(struct cache *cache, uint64_t dir, const char *name,
                                     uint64_t new_dir, const char *new_name,
                                     struct cache_name *ret_name)
 {
-	struct shard *shard = shard_of(cache, dir), *new_shard = shard_of(cache, new_dir);
+	struct shard *shard = cache_shard_of(cache, dir),
+		     *new_shard = cache_shard_of(cache, new_dir);
 	enum cache_known known = CACHE_UNKNOWN;
 
 	lock_two(shard, new_shard);
 	if (cache->settings.enabled)
-		known = get_name_locked(cache, shard, dir, name, ret_name);
+		known = cache_get_name_locked(cache, shard, dir, name, ret_name);
 	rename_locked(cache, shard, stamps_begin, dir, name, new_shard, new_dir, new_name);
 	unlock_two(shard, new_shard);
-	tidy(cache);
+	cache_tidy(cache);
 	return known;
 }
 
 void cache_on_change(struct cache *cache, enum cache_when when, uint64_t dir, const char *name)
 {
-	struct shard *shard = shard_of(cache, dir);
+	struct shard *shard = cache_shard_of(cache, dir);
 
 	LOCK_SCOPE(&shard->lock);
 	note_of(when)(&cache->stamps, dir, name);
-	mirror_doubt(cache, dir, name);
+	cache_mirror_doubt(cache, dir, name);
 }
 
 /* ---- ends after which it is known what has become of the name ---- */
@@ -810,7 +311,7 @@ static struct cache_ticket renew(struct cache *cache, struct cache_ticket ticket
 struct cache_ticket cache_end_create(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
                                      const char *name)
 {
-	struct shard *shard = shard_of(cache, dir);
+	struct shard *shard = cache_shard_of(cache, dir);
 	bool untouched;
 
 	LOCK_SCOPE(&shard->lock);
@@ -829,13 +330,13 @@ struct cache_ticket cache_end_remove(struct cache *cache, struct cache_ticket ti
 struct cache_ticket cache_end_change(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
                                      const char *name)
 {
-	struct shard *shard = shard_of(cache, dir);
+	struct shard *shard = cache_shard_of(cache, dir);
 	bool untouched;
 
 	LOCK_SCOPE(&shard->lock);
 	untouched = is_untouched(cache, ticket, dir, name);
 	stamps_end(&cache->stamps, dir, name);
-	mirror_doubt(cache, dir, name);
+	cache_mirror_doubt(cache, dir, name);
 	return untouched ? renew(cache, ticket) : ticket;
 }
 
@@ -843,7 +344,8 @@ void cache_end_rename(struct cache *cache, struct cache_ticket ticket, uint64_t 
                       const char *name, uint64_t new_dir, const char *new_name,
                       struct cache_ticket *ret_ticket, struct cache_ticket *ret_new_ticket)
 {
-	struct shard *shard = shard_of(cache, dir), *new_shard = shard_of(cache, new_dir);
+	struct shard *shard = cache_shard_of(cache, dir),
+		     *new_shard = cache_shard_of(cache, new_dir);
 	bool untouched, new_untouched;
 
 	lock_two(shard, new_shard);
@@ -860,7 +362,7 @@ void cache_end_rename(struct cache *cache, struct cache_ticket ticket, uint64_t 
 void cache_on_reconnect(struct cache *cache)
 {
 	stamps_void_all(&cache->stamps);
-	for (size_t i = 0; i < SHARDS; i++) {
+	for (size_t i = 0; i < CACHE_SHARDS; i++) {
 		LOCK_SCOPE(&cache->shards[i].lock);
 		shard_clear_locked(&cache->shards[i]);
 	}
@@ -870,12 +372,12 @@ void cache_on_reconnect(struct cache *cache)
 
 void cache_on_surprise(struct cache *cache, uint64_t dir, const char *name, uint64_t id)
 {
-	struct shard *shard = shard_of(cache, dir);
+	struct shard *shard = cache_shard_of(cache, dir);
 
 	pthread_mutex_lock(&shard->lock);
 	shard_drop_folder_locked(shard, shard_find_folder_locked(shard, dir));
 	doubt_name_locked(cache, shard, stamps_note, dir, name);
-	mirror_doubt(cache, dir, NULL);
+	cache_mirror_doubt(cache, dir, NULL);
 	pthread_mutex_unlock(&shard->lock);
 	forget_below(cache, id);
 }
@@ -889,7 +391,7 @@ void cache_get_stats(struct cache *cache, struct cache_stats *ret_stats)
 		.listings = cache->totals.folders,
 		.bytes = cache->totals.bytes,
 	};
-	for (size_t i = 0; i < SHARDS; i++) {
+	for (size_t i = 0; i < CACHE_SHARDS; i++) {
 		struct shard *shard = &cache->shards[i];
 
 		LOCK_SCOPE(&shard->lock);

@@ -130,6 +130,16 @@ struct folder *shard_find_folder_locked(struct shard *shard, uint64_t id)
 	return g_hash_table_lookup(shard->folders.set, &id);
 }
 
+struct listing_entry shard_find_listed(const struct folder *folder, const char *name)
+{
+	struct listing_entry listed = {.state = LISTING_REMOVED};
+	size_t index;
+
+	if (listing_find(folder->listing, name, &index))
+		listing_get(folder->listing, index, &listed);
+	return listed;
+}
+
 struct folder *shard_add_folder_locked(struct shard *shard, uint64_t id, struct listing *listing)
 {
 	struct folder *folder = g_new0(struct folder, 1);

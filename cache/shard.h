@@ -88,6 +88,8 @@ void shard_use_entry_locked(struct shard *shard, struct entry *entry);
 void shard_set_target_locked(struct shard *shard, struct entry *entry, const char *target);
 
 struct folder *shard_find_folder_locked(struct shard *shard, uint64_t id);
+/* What is listed of a name; one that the listing lacks is as good as one that was removed from it. */
+struct listing_entry shard_find_listed(const struct folder *folder, const char *name);
 /* Takes a reference of its own; there must be no such folder. */
 struct folder *shard_add_folder_locked(struct shard *shard, uint64_t id, struct listing *listing);
 void shard_drop_folder_locked(struct shard *shard, struct folder *folder);
