@@ -33,7 +33,7 @@ struct options *options_new(void)
 		.max_entries = 10000,
 		.clean_ns = 60 * CLOCK_NS_PER_SEC,
 		.min_clean_ns = 5 * CLOCK_NS_PER_SEC,
-		.absent_ns = CLOCK_NEVER,
+		.absent_ns = 2 * CLOCK_NS_PER_SEC,
 	};
 	options->fs.max_threads = 64;
 	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = -1;

@@ -108,6 +108,7 @@ static void set_aggressive(struct draft *draft)
 	struct cache_settings *cache = &options->cache;
 
 	cache->attr_ns = cache->name_ns = cache->link_ns = AGGRESSIVE_NS;
+	cache->absent_ns = AGGRESSIVE_NS;
 	cache->max_entries = AGGRESSIVE_ENTRIES;
 	options->fs.contents = FS_CONTENTS_SAME;
 }
@@ -519,7 +520,7 @@ static const struct row rows[] = {
               "interval for forced cleaning (5)"),
 	VALUE("cache_min_clean_interval", "N", KIND_TIMEOUT, cache.min_clean_ns, NULL),
 	VALUE("dcache_absent_timeout", "N", KIND_TIMEOUT, cache.absent_ns,
-              "timeout for missing names (as dcache_dir_timeout)"),
+              "timeout for missing names (2)"),
 	PLAIN("direct_io", KIND_TRUE, fs.direct_io,
               "no page cache: each read and write goes to the server"),
 	PLAIN("kernel_cache", KIND_TRUE, fs.kernel_cache,

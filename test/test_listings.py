@@ -202,7 +202,7 @@ def test_our_own_changes_keep_a_listing_complete(rogue, mount, server_dir):
 # ---- what is missing -------------------------------------------------------------------------------
 
 def test_a_name_that_a_listing_lacks_is_not_asked_for(rogue, mount, server_dir):
-    m = mount(over=rogue)
+    m = mount("-o", "dcache_absent_timeout=20", over=rogue)
     os.listdir(m.path)
     rogue.forget()
     assert not (m.path / "missing").exists()

@@ -73,7 +73,7 @@ def test_the_manual_names_no_option_that_is_not_there(manual):
     ("dcache_timeout", "20"), ("dcache_max_size", "10000"), ("dcache_clean_interval", "60"),
     ("dcache_min_clean_interval", "5"), ("entry_timeout", "as the cache"),
     ("attr_timeout", "as the cache"), ("negative_timeout", "as the cache"), ("walk_ahead", "16"),
-    ("dcache_absent_timeout", "as dcache_dir_timeout"), ("max_threads", "64"), ("idmap", "none"),
+    ("dcache_absent_timeout", "2"), ("max_threads", "64"), ("idmap", "none"),
     ("nomap", "error")])
 def test_usage_and_manual_agree_on_the_default(usage, manual, name, default):
     assert re.search(rf"^    -o {name}=.*\({default}\)$", usage, re.MULTILINE)

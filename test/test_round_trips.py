@@ -21,7 +21,7 @@ def here(rogue, mount, server_dir):
     (server_dir / "other").write_bytes(b"other content")
     (server_dir / "link").symlink_to("file")
     (server_dir / "folder").mkdir()
-    m = mount("-o", "walk_ahead=0", over=rogue)
+    m = mount("-o", "walk_ahead=0,dcache_absent_timeout=20", over=rogue)
     assert sorted(os.listdir(m.path)) == ["file", "folder", "link", "other"]
     rogue.wait("CLOSE")
     return m.path

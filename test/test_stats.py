@@ -17,7 +17,7 @@ NAMES = {"requests", "failed", "from_cache", "from_server", "trips_saved", "byte
          "histogram"}
 
 # The kernel asks us each time, so that what is counted is known.
-ASKS = ("-o", "entry_timeout=0,attr_timeout=20,negative_timeout=0")
+ASKS = ("-o", "entry_timeout=0,attr_timeout=20,negative_timeout=0,dcache_absent_timeout=20")
 
 
 @pytest.fixture
