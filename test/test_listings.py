@@ -18,7 +18,7 @@ from lib import processes
 from lib.background import Thread
 from lib.rogue import EOF, handle, names, status
 
-pytestmark = [pytest.mark.needs("fuse"), pytest.mark.ours]
+pytestmark = [pytest.mark.core, pytest.mark.needs("fuse"), pytest.mark.ours]
 
 FAR = 0.003  # seconds: far enough for guesses to pay
 LIST = "import os, sys; print(len(os.listdir(sys.argv[1])))"
