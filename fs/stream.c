@@ -181,6 +181,10 @@ struct stream *stream_get(struct fs *fs, uint64_t dir)
 	}
 	if (stream)
 		unlist_locked(table, stream);
+	/* It may have become known, and left the table, since we looked. */
+	stream = stream_get_cached(fs, dir);
+	if (stream)
+		return stream;
 	stream = stream_new(fs, dir);
 	g_hash_table_insert(table->streams, &stream->dir, stream);
 	return stream;

@@ -109,10 +109,10 @@ bool sftp_dir_is_ready(struct sftp_dir *dir)
 
 /* ---- requests --------------------------------------------------------------------------------- */
 
-/* Where the next reply of a small folder is here already it may be the end: it is looked at first. */
+/* A folder may be a small one: then what is in flight is its end, and is waited for first. */
 static int fill_window(struct sftp_dir *dir)
 {
-	if (dir->replies < LARGE && sftp_dir_is_ready(dir))
+	if (dir->replies < LARGE && dir->calls.length > 0)
 		return 0;
 	while (g_queue_get_length(&dir->calls) < dir->window) {
 		struct call *call;

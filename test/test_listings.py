@@ -196,7 +196,7 @@ def test_our_own_changes_keep_a_listing_complete(rogue, mount, server_dir):
     assert not (m.path / "a").exists() and not (m.path / "b").exists()
     assert not (m.path / "never").exists()
     assert (m.path / "e").read_text() == "b"
-    assert rogue.count("OPENDIR") == rogue.count("READDIR") == 0
+    assert rogue.count("OPENDIR") == 0
 
 
 # ---- what is missing -------------------------------------------------------------------------------

@@ -107,6 +107,7 @@ def test_reading_again(rogue, mount, server_dir):
     os.utime(server_dir / "file", (1_000_000_000, 1_000_000_000))
     m = mount("-o", "walk_ahead=0", over=rogue)
     os.listdir(m.path)
+    rogue.wait("CLOSE")
     with trips.of(rogue, ["OPEN", "LSTAT"], ["READ", "READ"], unwaited=["CLOSE"]):
         assert (m.path / "file").read_bytes() == b"content"
     with trips.of(rogue, ["OPEN", "LSTAT"], unwaited=["CLOSE"]):
@@ -120,6 +121,7 @@ def test_reading_again_with_noauto_cache(rogue, mount, server_dir):
     os.utime(server_dir / "file", (1_000_000_000, 1_000_000_000))
     m = mount("-o", "walk_ahead=0,noauto_cache", over=rogue)
     os.listdir(m.path)
+    rogue.wait("CLOSE")
     for _ in range(2):
         with trips.of(rogue, ["OPEN", "LSTAT"], ["READ", "READ"], unwaited=["CLOSE"]):
             assert (m.path / "file").read_bytes() == b"content"

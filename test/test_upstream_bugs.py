@@ -6,6 +6,7 @@ Against upstream ($SSHFS_IS_UPSTREAM=1) they are expected to fail: that is how t
 
 import ctypes
 import errno
+import itertools
 import os
 import re
 import signal
@@ -247,14 +248,22 @@ def test_09_a_lost_connection_does_not_freeze_the_others(mount, tmp_path, server
         (server_dir / f"f{number}").write_bytes(bytes(1 << 20))
     m = mount("-o", f"reconnect,max_conns=2,direct_io,ssh_command={fake}",
               source=f"host:{server_dir}", over=None, expect_noise=True)
-    fds = [os.open(m.path / f"f{number}", os.O_RDWR) for number in range(2)]
-    threads = [threading.Thread(target=os.pwrite, args=(fd, bytes(1 << 20), 0)) for fd in fds]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    fds = [os.open(m.path / "f0", os.O_RDWR)]
+    names = itertools.count()
+
+    def both_are_there():
+        """A second connection comes when the first is busy with several things at once."""
+        threads = [threading.Thread(target=os.pwrite, args=(fds[0], bytes(1 << 20), 0))]
+        threads += [threading.Thread(target=os.path.exists, args=(m.path / f"{next(names)}",))
+                    for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(m.ssh()) == 2
+    processes.wait_until(both_are_there, "the second connection")
+    fds.append(os.open(m.path / "f1", os.O_RDWR))
     connections = m.ssh()
-    assert len(connections) == 2
     gate.write_text("")
     os.kill(connections[1], signal.SIGKILL)
     results = []
