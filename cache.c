@@ -100,7 +100,6 @@ void cache_tidy(struct cache *cache)
 	struct shard *shard;
 
 	sweep(cache);
-
 	while (cache->totals.entries > cache->settings.max_entries &&
 	       (shard = find_oldest(cache, false))) {
 		LOCK_SCOPE(&shard->lock);

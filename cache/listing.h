@@ -34,7 +34,7 @@ struct listing_entry {
 
 struct listing *listing_new(void);
 /*
- * Copies the entry. False, and nothing is done, when the name is there already: no folder holds two of a
+ * Copies the entry, which is present. False, and nothing is done, when the name is there already: no folder holds two of a
  * name, only a broken server. Only while nobody else holds the listing, as all that change it.
  */
 bool listing_append(struct listing *listing, const struct listing_entry *entry);

@@ -139,13 +139,9 @@ static void end_locked(struct walk *walk, struct ahead_task *task)
 static void list_folder(struct walk *walk, uint64_t dir)
 {
 	struct stream *stream = stream_get(walk->fs, dir);
-	struct listing *news;
 
 	stream_complete(stream, MIN(NAMES_MAX, cache_max_listing(walk->fs->cache)));
-	news = stream_take_news(stream);
-	if (news)
-		walk_listed(walk, dir, news);
-	listing_unref(news);
+	walk_takes_news(walk, stream);
 	stream_unref(stream);
 }
 

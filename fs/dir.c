@@ -203,15 +203,6 @@ static void fill(struct reply *reply, struct stream *stream, off_t offset)
 	stream_each(stream, place_of(offset), add_listed, reply);
 }
 
-static void tell_walk(struct fs *fs, struct stream *stream)
-{
-	struct listing *news = stream_take_news(stream);
-
-	if (news)
-		walk_listed(fs->walk, stream_dir(stream), news);
-	listing_unref(news);
-}
-
 static ssize_t readdir_work(struct reply *reply, struct dir_handle *handle, off_t offset)
 {
 	struct stream *stream;
@@ -224,7 +215,7 @@ static ssize_t readdir_work(struct reply *reply, struct dir_handle *handle, off_
 	error = get_stream(reply->fs, reply->dir, handle, offset, &stream);
 	if (error)
 		return error;
-	tell_walk(reply->fs, stream);
+	walk_takes_news(reply->fs->walk, stream);
 	reply->buf = g_malloc(reply->size);
 	fill(reply, stream, offset);
 	stream_unref(stream);

@@ -40,15 +40,20 @@ bool place_node_was_moved(struct fs *fs, int error, uint64_t node, const char *p
 	return now && strcmp(now, path) != 0;
 }
 
-int place_error(struct fs *fs, uint64_t node, int error)
+void place_note_surprise(struct fs *fs, uint64_t node)
 {
 	g_autofree char *name = NULL;
 	uint64_t dir;
 
-	if (error != -ENOENT || node == FUSE_ROOT_ID)
-		return error;
 	if (place_of_node(fs, node, &dir, &name))
 		cache_on_surprise(fs->cache, dir, name, node);
+}
+
+int place_error(struct fs *fs, uint64_t node, int error)
+{
+	if (error != -ENOENT || node == FUSE_ROOT_ID)
+		return error;
+	place_note_surprise(fs, node);
 	return -ESTALE;
 }
 

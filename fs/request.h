@@ -102,6 +102,8 @@ bool place_of_node(struct fs *fs, uint64_t node, uint64_t *ret_dir, char **ret_n
  * cache files its contents under, or else a fresh one.
  */
 uint64_t place_choose_id(struct fs *fs, uint64_t dir, const char *name);
+/* place.c: the server turned out to differ from what is known of a node: the cache is told. */
+void place_note_surprise(struct fs *fs, uint64_t node);
 /*
  * place.c: the error to reply with when a node was used by its path: of -ENOENT, -ESTALE, because the name
  * that the kernel believes in has vanished from the server. Told so it looks the name up again, and goes on with

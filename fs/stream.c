@@ -249,15 +249,6 @@ static int append_entry(const char *name, const struct sftp_attrs *attrs, void *
 
 /* ---- driving ---------------------------------------------------------------------------------- */
 
-static void note_surprise(struct fs *fs, uint64_t node)
-{
-	g_autofree char *name = NULL;
-	uint64_t dir;
-
-	if (place_of_node(fs, node, &dir, &name))
-		cache_on_surprise(fs->cache, dir, name, node);
-}
-
 static void set_ticket(struct stream *stream, struct cache_ticket ticket)
 {
 	LOCK_SCOPE(&stream->lock);
@@ -281,7 +272,7 @@ static int open_source(struct stream *stream)
 		if (!error)
 			set_ticket(stream, ticket);
 		else if (error == -ENOENT || error == -ENOTDIR)
-			note_surprise(fs, stream->dir);
+			place_note_surprise(fs, stream->dir);
 		return error;
 	}
 }
@@ -304,25 +295,31 @@ static int drive(struct stream *stream)
 	return result;
 }
 
-static bool trim(struct stream *stream)
+static void trim(struct stream *stream)
 {
 	LOCK_SCOPE(&stream->lock);
 	listing_trim(stream->present.listing);
+}
+
+static bool make_news(struct stream *stream)
+{
+	LOCK_SCOPE(&stream->lock);
+	stream->is_news = true;
 	return stream->wanted;
 }
 
-/* All of a folder is there, and not too much to be kept. */
+/*
+ * All of a folder is there, and not too much to be kept. Whether it is wanted is looked at behind the put:
+ * who wants it from then on finds it in the cache (stream_want()).
+ */
 static void tell_cache(struct stream *stream)
 {
-	struct fs *fs = stream->fs;
-	struct listing *listing = stream->present.listing;
-	bool wanted = trim(stream);
+	struct cache *cache = stream->fs->cache;
 
-	cache_put_listing(fs->cache, stream->ticket, stream->dir, listing);
-	if (wanted)
-		cache_trust_listing(fs->cache, stream->dir);
-	LOCK_SCOPE(&stream->lock);
-	stream->is_news = true;
+	trim(stream);
+	cache_put_listing(cache, stream->ticket, stream->dir, stream->present.listing);
+	if (make_news(stream))
+		cache_trust_listing(cache, stream->dir);
 }
 
 /* It is all there, or there will be no more. */
@@ -423,7 +420,7 @@ int stream_await(struct stream *stream, size_t place)
 	return result;
 }
 
-bool stream_complete(struct stream *stream, size_t max)
+void stream_complete(struct stream *stream, size_t max)
 {
 	size_t place = 0;
 
@@ -431,8 +428,6 @@ bool stream_complete(struct stream *stream, size_t max)
 		LOCK_SCOPE(&stream->lock);
 		place = arrived_locked(stream);
 	}
-	LOCK_SCOPE(&stream->lock);
-	return stream->state == COMPLETE;
 }
 
 void stream_want(struct stream *stream)

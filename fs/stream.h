@@ -50,9 +50,9 @@ void stream_want(struct stream *stream);
 int stream_await(struct stream *stream, size_t place);
 /*
  * Takes replies from the server until the end, or until there are more than `max` entries, or something
- * fails. True: the end is there.
+ * fails.
  */
-bool stream_complete(struct stream *stream, size_t max);
+void stream_complete(struct stream *stream, size_t max);
 
 /*
  * The whole listing, referenced, if it has arrived from the server and nobody has taken this news yet;

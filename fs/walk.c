@@ -20,8 +20,9 @@
 
 #include "lock.h"
 #include "request.h"
+#include "stream.h"
 
-#define RECENT_NS    (10 * CLOCK_NS_PER_SEC) /* for so long */
+#define RECENT_NS    (10 * CLOCK_NS_PER_SEC) /* what was read longer ago is not remembered */
 #define SEEN_MAX     65536                   /* folders that are not put in line again */
 #define BUDGET_STEP  8                       /* what one that is read adds */
 #define BUDGET_MAX   1024
@@ -183,12 +184,17 @@ static bool note_use_locked(struct walk *walk, uint64_t dir)
 	return true;
 }
 
-/* True when the siblings that come behind it are wanted, too. */
-static bool note_step_locked(struct walk *walk, uint64_t dir, uint64_t parent)
+struct step {
+	bool wants_siblings; /* the folder's siblings are to be listed, too */
+	bool wants_listing; /* what it holds was not looked at lately, or its sub-folders are wanted */
+};
+
+static struct step note_step_locked(struct walk *walk, uint64_t dir, uint64_t parent)
 {
 	struct reading last = walk->recent[walk->latest];
 	struct reading *above = find_reading_locked(walk, parent), *reading;
-	bool foreseen = note_use_locked(walk, dir), wants_siblings = above && !above->expanded;
+	bool foreseen = note_use_locked(walk, dir), is_new = !find_reading_locked(walk, dir);
+	struct step step = {.wants_siblings = above && !above->expanded};
 
 	if (above || foreseen)
 		learn_order_locked(walk, &last, parent);
@@ -196,8 +202,9 @@ static bool note_step_locked(struct walk *walk, uint64_t dir, uint64_t parent)
 		above->expanded = true;
 	reading = note_reading_locked(walk, dir);
 	reading->walked = (above || foreseen) && !reading->expanded;
+	step.wants_listing = is_new || reading->walked;
 	see_locked(walk, dir);
-	return wants_siblings;
+	return step;
 }
 
 /* Its siblings: those behind it first. A walker that sorts them reads those before it, too. */
@@ -236,28 +243,6 @@ static bool take_expansion(struct walk *walk, uint64_t dir, bool has_subs)
 	return wanted;
 }
 
-void walk_reads(struct walk *walk, uint64_t dir)
-{
-	g_autofree char *name = NULL;
-	struct listing *listing;
-	struct cache_ticket ticket;
-	uint64_t parent = 0;
-	bool wants_siblings;
-
-	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
-		return;
-	place_of_node(walk->fs, dir, &parent, &name);
-	pthread_mutex_lock(&walk->lock);
-	wants_siblings = note_step_locked(walk, dir, parent);
-	pthread_mutex_unlock(&walk->lock);
-	if (wants_siblings)
-		expand_siblings(walk, parent, name);
-	listing = cache_get_listing(walk->fs->cache, dir, &ticket);
-	if (listing)
-		walk_listed(walk, dir, listing);
-	listing_unref(listing);
-}
-
 /* ---- what a listing holds --------------------------------------------------------------------- */
 
 static void look_through(const struct listing *listing, bool *ret_has_subs, bool *ret_has_links)
@@ -285,17 +270,49 @@ static void want_targets(struct walk *walk, uint64_t dir)
 	}
 }
 
-void walk_listed(struct walk *walk, uint64_t dir, struct listing *listing)
+/* The complete listing of folder `dir` is here. */
+static void take_listing(struct walk *walk, uint64_t dir, const struct listing *listing)
 {
 	bool has_subs, has_links;
 
-	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache))
-		return;
 	look_through(listing, &has_subs, &has_links);
 	if (take_expansion(walk, dir, has_subs) && has_subs)
 		expand(walk, dir, listing, 0, listing_count(listing));
 	if (has_links)
 		want_targets(walk, dir);
+}
+
+/* ---- what happens ----------------------------------------------------------------------------- */
+
+void walk_reads(struct walk *walk, uint64_t dir)
+{
+	g_autofree char *name = NULL;
+	struct listing *listing;
+	struct cache_ticket ticket;
+	uint64_t parent = 0;
+	struct step step;
+
+	if (walk->breadth == 0)
+		return;
+	place_of_node(walk->fs, dir, &parent, &name);
+	pthread_mutex_lock(&walk->lock);
+	step = note_step_locked(walk, dir, parent);
+	pthread_mutex_unlock(&walk->lock);
+	if (step.wants_siblings)
+		expand_siblings(walk, parent, name);
+	listing = step.wants_listing ? cache_get_listing(walk->fs->cache, dir, &ticket) : NULL;
+	if (listing)
+		take_listing(walk, dir, listing);
+	listing_unref(listing);
+}
+
+void walk_takes_news(struct walk *walk, struct stream *stream)
+{
+	struct listing *news = walk->breadth > 0 ? stream_take_news(stream) : NULL;
+
+	if (news)
+		take_listing(walk, stream_dir(stream), news);
+	listing_unref(news);
 }
 
 void walk_reads_link(struct walk *walk)
@@ -351,7 +368,7 @@ void walk_missed(struct walk *walk, uint64_t dir)
 	uint64_t parent = 0;
 	unsigned int misses, subs = 0;
 
-	if (walk->breadth == 0 || !cache_is_enabled(walk->fs->cache) || !is_far(walk))
+	if (walk->breadth == 0 || !is_far(walk))
 		return;
 	place_of_node(walk->fs, dir, &parent, &name);
 	pthread_mutex_lock(&walk->lock);
@@ -381,7 +398,8 @@ struct walk *walk_new(struct fs *fs, unsigned int breadth)
 	struct walk *walk = g_new0(struct walk, 1);
 
 	walk->fs = fs;
-	walk->breadth = breadth;
+	/* Without a cache there is nothing to fill. */
+	walk->breadth = cache_is_enabled(fs->cache) ? breadth : 0;
 	pthread_mutex_init(&walk->lock, NULL);
 	lock_cond_init(&walk->changed);
 	walk->threads = g_new0(pthread_t, MAX(breadth, 1));

@@ -11,8 +11,8 @@
 #define FS_WALK_H
 
 #include "context.h"
-#include "listing.h"
 
+struct stream;
 struct walk;
 
 /* `breadth`: how many folders at most are listed ahead at the same time; 0: none ever. */
@@ -24,8 +24,8 @@ void walk_stop(struct walk *walk);
 
 /* A program begins to read folder `dir`. */
 void walk_reads(struct walk *walk, uint64_t dir);
-/* The complete listing of folder `dir` has arrived, for whomever. */
-void walk_listed(struct walk *walk, uint64_t dir, struct listing *listing);
+/* More of `stream` has arrived; what counts is when its listing is complete, for whomever. */
+void walk_takes_news(struct walk *walk, struct stream *stream);
 /* The server had to be asked for a single name in folder `dir`. */
 void walk_missed(struct walk *walk, uint64_t dir);
 /* A single name in folder `dir` was known. */

@@ -180,9 +180,6 @@ bool sftp_dir_is_ready(struct sftp_dir *dir);
 /* Accepts NULL. */
 void sftp_closedir(struct sftp_dir *dir);
 
-/* The three in one: returns 0 when the whole folder was listed. */
-int sftp_list(struct sftp_client *client, const char *path, sftp_entry_fn entry, void *data);
-
 /* Tells one symlink's target (borrowed) or why there is none (0 or -errno). */
 typedef void (*sftp_target_fn)(size_t index, int error, const char *target, void *data);
 /*

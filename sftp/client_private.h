@@ -53,6 +53,9 @@ int client_localize_attrs(struct sftp_client *client, struct sftp_attrs *attrs);
 int client_get_attrs(struct sftp_client *client, struct call *call, enum sftp_operation operation,
                      struct sftp_attrs *ret_attrs);
 
+/* path.c: the first name of a NAME reply, for the caller to free. 0 or -EPROTO. */
+int client_get_first_name(struct wire_reader *body, char **ret_name);
+
 /*
  * Translates attributes to be set: ids to the server's; an id of -1 is asked for, by a request of
  * `stat_type` with `subject` (a wire string: a path or a handle), because SFTP can only set both.

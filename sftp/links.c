@@ -20,18 +20,9 @@ static int start_readlink(struct sftp_conn *conn, const char *path, struct call 
 static int get_target(struct call *call, char **ret_target)
 {
 	struct wire_reader body;
-	g_autofree char *target = NULL;
 	int error = call_reply(call, SFTP_OP_READLINK, SFTP_NAME, &body);
 
-	if (error)
-		return error;
-	if (wire_get_u32(&body) < 1)
-		return -EPROTO;
-	target = wire_get_cstring(&body);
-	if (!wire_reader_ok(&body) || !target)
-		return -EPROTO;
-	*ret_target = g_steal_pointer(&target);
-	return 0;
+	return error ? error : client_get_first_name(&body, ret_target);
 }
 
 static bool is_final(int error)

@@ -155,8 +155,7 @@ int sftp_lsetstat(struct sftp_client *client, const char *path, const struct sft
 
 /* ---- names in replies ------------------------------------------------------------------------- */
 
-/* The first name of a NAME reply. */
-static int get_first_name(struct wire_reader *body, char **ret_name)
+int client_get_first_name(struct wire_reader *body, char **ret_name)
 {
 	uint32_t count = wire_get_u32(body);
 	g_autofree char *name = NULL;
@@ -182,7 +181,7 @@ static int ask_name(struct sftp_conn *conn, uint8_t type, const struct wire_buf 
 	error = call_reply(call, as->operation, SFTP_NAME, &reply);
 	if (error)
 		return diagnose_path(conn, call, error, as);
-	return get_first_name(&reply, ret_name);
+	return client_get_first_name(&reply, ret_name);
 }
 
 int sftp_readlink(struct sftp_client *client, const char *path, char **ret_target)

@@ -100,14 +100,12 @@ static int tell_entries(const struct sink *sink, struct wire_reader *body)
 	return 0;
 }
 
-bool sftp_dir_is_ready(struct sftp_dir *dir)
-{
-	struct call *next = g_queue_peek_head(&dir->calls);
-
-	return next && call_is_answered(next);
-}
-
 /* ---- requests --------------------------------------------------------------------------------- */
+
+static unsigned int window_max(const struct sftp_client *client)
+{
+	return client->settings.sync_readdir ? 1 : WINDOW_MAX;
+}
 
 /* A folder may be a small one: then what is in flight is its end, and is waited for first. */
 static int fill_window(struct sftp_dir *dir)
@@ -144,10 +142,16 @@ static int take_reply(const struct sink *sink, bool *ret_end)
 	return error ? error : tell_entries(sink, &body);
 }
 
+bool sftp_dir_is_ready(struct sftp_dir *dir)
+{
+	struct call *next = g_queue_peek_head(&dir->calls);
+
+	return next && call_is_answered(next);
+}
+
 int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data)
 {
 	struct sink sink = {.dir = dir, .entry = entry, .data = data};
-	unsigned int window_max = dir->client->settings.sync_readdir ? 1 : WINDOW_MAX;
 	bool end = false;
 	int error;
 
@@ -156,7 +160,7 @@ int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data)
 		error = take_reply(&sink, &end);
 	if (error)
 		return error;
-	dir->window = MIN(dir->window + WINDOW_STEP, window_max);
+	dir->window = MIN(dir->window + WINDOW_STEP, window_max(dir->client));
 	dir->replies = MIN(dir->replies + 1, LARGE);
 	return !end;
 }
@@ -191,12 +195,11 @@ static void dir_free(struct sftp_dir *dir)
 
 int sftp_opendir(struct sftp_client *client, const char *path, struct sftp_dir **ret_dir)
 {
-	unsigned int window_max = client->settings.sync_readdir ? 1 : WINDOW_MAX;
 	struct sftp_dir *dir = g_new0(struct sftp_dir, 1);
 	int error = client_get_conn(client, &dir->conn);
 
 	dir->client = client;
-	dir->window = MIN(WINDOW_START, window_max);
+	dir->window = MIN(WINDOW_START, window_max(client));
 	g_queue_init(&dir->calls);
 	wire_buf_init(&dir->handle);
 	if (!error)
@@ -221,18 +224,4 @@ void sftp_closedir(struct sftp_dir *dir)
 	call_and_forget(dir->conn, SFTP_CLOSE, &dir->handle);
 	sftp_pool_note_handle(dir->client->pool, dir->conn, -1);
 	dir_free(dir);
-}
-
-int sftp_list(struct sftp_client *client, const char *path, sftp_entry_fn entry, void *data)
-{
-	struct sftp_dir *dir;
-	int result = sftp_opendir(client, path, &dir);
-
-	if (result)
-		return result;
-	do
-		result = sftp_readdir(dir, entry, data);
-	while (result > 0);
-	sftp_closedir(dir);
-	return result;
 }

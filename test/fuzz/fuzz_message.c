@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The names of a listing, as sftp_list() reads them: until the message is over, whatever its count. */
+/* The names of a listing, as sftp_readdir() reads them: until the message is over, whatever its count. */
 static void read_names(struct wire_reader *reader)
 {
 	uint32_t count = wire_get_u32(reader);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "list.h"
 #include "lock.h"
 #include "peer.h"
 #include "util.h"
@@ -1092,7 +1093,7 @@ static void test_list(void)
 	struct fixture fix;
 
 	fixture_open_with(&fix, answer_list, NULL, (struct sftp_settings){.sync_readdir = true});
-	g_assert_cmpint(sftp_list(fix.client, "d", collect, names), ==, 0);
+	g_assert_cmpint(list_folder(fix.client, "d", collect, names), ==, 0);
 	g_assert_cmpuint(names->len, ==, 4);
 	g_assert_cmpuint(strlen(g_ptr_array_index(names, 0)), ==, 1024);
 	g_assert_cmpstr(g_ptr_array_index(names, 1), ==, "...");
@@ -1131,7 +1132,7 @@ static void test_list_window(void)
 	struct fixture fix;
 
 	fixture_open(&fix, answer_long_list, NULL);
-	g_assert_cmpint(sftp_list(fix.client, "d", collect, names), ==, 0);
+	g_assert_cmpint(list_folder(fix.client, "d", collect, names), ==, 0);
 	peer_await(&fix.closed, 1);
 	g_assert_cmpuint(names->len, ==, 100);
 	for (unsigned int i = 0; i < names->len; i++)
@@ -1152,7 +1153,7 @@ static void test_list_stopped(void)
 	struct fixture fix;
 
 	fixture_open(&fix, answer_long_list, NULL);
-	g_assert_cmpint(sftp_list(fix.client, "d", stop, NULL), ==, -ENOMEM);
+	g_assert_cmpint(list_folder(fix.client, "d", stop, NULL), ==, -ENOMEM);
 	peer_await(&fix.closed, 1);
 	fixture_close(&fix);
 }
@@ -1182,7 +1183,7 @@ static void test_list_hostile(void)
 
 		fixture_open(&fix, answer_hostile_list, NULL);
 		fix.fsid = counts[i];
-		g_assert_cmpint(sftp_list(fix.client, "d", collect, names), ==, -EPROTO);
+		g_assert_cmpint(list_folder(fix.client, "d", collect, names), ==, -EPROTO);
 		fixture_close(&fix);
 	}
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "list.h"
 #include "lock.h"
 #include "peer.h"
 #include "util.h"
@@ -175,8 +176,8 @@ static void test_causes(void)
 	g_assert_cmpint(sftp_rmdir(fix.client, "n"), ==, -ENOENT);
 	g_assert_cmpint(sftp_remove(fix.client, "d"), ==, -EISDIR);
 	g_assert_cmpint(sftp_readlink(fix.client, "f", &target), ==, -EINVAL);
-	g_assert_cmpint(sftp_list(fix.client, "f", NULL, NULL), ==, -ENOTDIR);
-	g_assert_cmpint(sftp_list(fix.client, "n", NULL, NULL), ==, -ENOENT);
+	g_assert_cmpint(list_folder(fix.client, "f", NULL, NULL), ==, -ENOTDIR);
+	g_assert_cmpint(list_folder(fix.client, "n", NULL, NULL), ==, -ENOENT);
 	g_assert_cmpint(sftp_rename(fix.client, "f", "d", 0), ==, -EISDIR);
 	g_assert_cmpint(sftp_rename(fix.client, "d", "f", 0), ==, -ENOTDIR);
 	g_assert_cmpint(sftp_rename(fix.client, "d", "d/e/x", 0), ==, -EINVAL);
@@ -245,7 +246,7 @@ static void test_list(void)
 		g_autoptr(GHashTable) names =
 			g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
-		g_assert_cmpint(sftp_list(fix.client, "d", count_entry, names), ==, 0);
+		g_assert_cmpint(list_folder(fix.client, "d", count_entry, names), ==, 0);
 		g_assert_cmpuint(g_hash_table_size(names), ==, 1000);
 	}
 	fixture_close(&fix);
@@ -383,7 +384,7 @@ static void *storm_main(void *arg)
 		g_assert_cmpint(sftp_lstat(fix->client, path, &attrs), ==, -ENOENT);
 		storm_file(fix, path, stormer->number + i);
 		g_assert_cmpint(sftp_rename(fix->client, path, moved, 0), ==, 0);
-		g_assert_cmpint(sftp_list(fix->client, folder, ignore_entry, NULL), ==, 0);
+		g_assert_cmpint(list_folder(fix->client, folder, ignore_entry, NULL), ==, 0);
 		g_assert_cmpint(sftp_remove(fix->client, moved), ==, 0);
 		g_assert_cmpint(sftp_rmdir(fix->client, folder), ==, 0);
 	}
