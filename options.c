@@ -17,6 +17,14 @@
 
 /* ---- defaults ----------------------------------------------------------------------------------- */
 
+/* Enough to hold most files that are read at random, and no burden for a small machine. */
+static size_t choose_buffer_size(void)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return MIN(256 * MIB, memory / 8);
+}
+
 struct options *options_new(void)
 {
 	struct options *options = g_new0(struct options, 1);
@@ -38,6 +46,7 @@ struct options *options_new(void)
 	options->fs.max_threads = 64;
 	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = -1;
 	options->fs.walk_ahead = 16;
+	options->fs.stage.buffer_size = choose_buffer_size();
 	options->fs.ac_attr_timeout = -1;
 	options->fs.uid = options->fs.gid = UINT32_MAX;
 	options->fs.umask = options->fs.fmask = options->fs.dmask = UINT32_MAX;

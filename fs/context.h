@@ -20,6 +20,7 @@ struct handle_table;
 struct stream_table;
 struct walk;
 struct stats;
+struct stage;
 
 /* Why the serving shall end; ending.c. */
 struct ending {
@@ -45,6 +46,7 @@ struct fs {
 	struct open_dirs open_dirs;
 	struct stream_table *streams;
 	struct walk *walk;
+	struct stage *stage;
 	struct stats *stats;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */

@@ -15,6 +15,7 @@
 
 #include "cache.h"
 #include "client.h"
+#include "stage.h"
 
 struct fs;
 struct report;
@@ -60,7 +61,8 @@ struct fs_settings {
 	bool disable_hardlink;
 	unsigned int walk_ahead; /* folders listed ahead at the same time; 0: none */
 	bool sync_write;         /* sshfs_sync: each write waits for its replies */
-	bool no_readahead;
+	bool no_readahead;       /* nothing is read before somebody asks for it */
+	struct stage_settings stage;
 	bool workaround_truncate, workaround_fstat, workaround_buflimit;
 	bool check_root; /* LSTAT of base_path before mounting */
 	bool reconnect;  /* a lost server is no reason to end; as sftp_settings has it */

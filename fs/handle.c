@@ -15,14 +15,16 @@
 #include "cancel.h"
 #include "clock.h"
 #include "lock.h"
+#include "stage.h"
 #include "util.h"
 
 struct handle {
-	gint refs;                  /* atomic */
-	struct handle_table *table; /* set once; borrowed */
-	uint64_t node;              /* set once */
-	struct sftp_file *file;     /* set once; owned */
-	int open_flags;             /* set once */
+	gint refs;                   /* atomic */
+	struct handle_table *table;  /* set once; borrowed */
+	uint64_t node;               /* set once */
+	struct sftp_file *file;      /* set once; owned */
+	struct stage_reader *reader; /* set once; owned; may be NULL */
+	int open_flags;              /* set once */
 
 	pthread_mutex_t lock;
 	pthread_cond_t answered; /* something on its way has been answered */
@@ -139,6 +141,7 @@ void handle_unref(struct handle *handle)
 {
 	if (!handle || !g_atomic_int_dec_and_test(&handle->refs))
 		return;
+	stage_reader_free(handle->reader);
 	sftp_file_unref(handle->file);
 	pthread_cond_destroy(&handle->answered);
 	pthread_mutex_destroy(&handle->lock);
@@ -154,6 +157,16 @@ void handle_release(struct handle_table *table, struct handle *handle)
 struct sftp_file *handle_file(struct handle *handle)
 {
 	return handle->file;
+}
+
+void handle_set_reader(struct handle *handle, struct stage_reader *reader)
+{
+	handle->reader = reader;
+}
+
+struct stage_reader *handle_reader(const struct handle *handle)
+{
+	return handle->reader;
 }
 
 uint64_t handle_node(const struct handle *handle)

@@ -20,6 +20,7 @@
 
 struct handle;
 struct handle_table;
+struct stage_reader;
 
 struct handle_table *handle_table_new(void);
 /* Unrefs the handles that are left; nothing may be on its way (handle_table_drain()). Accepts NULL. */
@@ -39,6 +40,12 @@ void handle_unref(struct handle *handle); /* accepts NULL */
 void handle_release(struct handle_table *table, struct handle *handle);
 
 struct sftp_file *handle_file(struct handle *handle); /* borrowed */
+/*
+ * Reads of the handle go through `reader` (stage.h), which the handle frees at its end; NULL, as at first: to
+ * the server. Once, before the handle is known to anybody else.
+ */
+void handle_set_reader(struct handle *handle, struct stage_reader *reader);
+struct stage_reader *handle_reader(const struct handle *handle); /* borrowed */
 uint64_t handle_node(const struct handle *handle);
 int handle_open_flags(const struct handle *handle);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "request.h"
+#include "stage.h"
 #include "util.h"
 
 /* Bytes of one copy on the server, which answers nothing else on that connection meanwhile. */
@@ -37,39 +38,71 @@ static void *read_buffer(size_t size)
 	return buffer->data;
 }
 
-static ssize_t read_work(struct fs *fs, struct handle *handle, void *buf, size_t size, off_t offset)
+static ssize_t read_plainly(struct handle *handle, void *buf, size_t size, off_t offset)
 {
-	ssize_t result = handle_drain_node(fs->handles, handle_node(handle));
+	ssize_t result = sftp_read(handle_file(handle), buf, size, (uint64_t)offset);
 
-	if (result == 0)
-		result = sftp_read(handle_file(handle), buf, size, (uint64_t)offset);
 	return result < 0 ? request_io_error((int)result) : result;
+}
+
+/* False: it cannot be read by its reader. */
+static bool read_by_reader(struct request *request, struct handle *handle, size_t size,
+                           off_t offset)
+{
+	struct stage_reader *reader = handle_reader(handle);
+	struct stage_view view = {.count = 0};
+	struct fs *fs = request->fs;
+	ssize_t result = reader ? stage_read(reader, size, (uint64_t)offset, &view) : -EAGAIN;
+
+	if (result == -EAGAIN)
+		return false;
+	request_end_iov(request, result < 0 ? request_io_error((int)result) : result, view.pieces,
+	                view.count);
+	if (result > 0)
+		stage_view_done(fs->stage, &view);
+	return true;
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
+	struct handle *handle = handle_of(fi);
 	struct request request;
-	void *buf = read_buffer(size);
+	int error;
+	void *buf;
 
 	request_begin(&request, req, OP_READ);
-	request_end_buf(&request, read_work(request.fs, handle_of(fi), buf, size, offset), buf);
+	error = handle_drain_node(request.fs->handles, node);
+	if (error) {
+		request_end(&request, error);
+		return;
+	}
+	if (read_by_reader(&request, handle, size, offset))
+		return;
+	buf = read_buffer(size);
+	request_end_buf(&request, read_plainly(handle, buf, size, offset), buf);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-/* A change of a node's attributes, from its begin to its end, whatever becomes of the name meanwhile. */
+/* A change of a node's contents, from its begin to its end, whatever becomes of the name meanwhile. */
 struct change {
 	struct fs *fs;
+	uint64_t node;
+	uint64_t offset, size; /* of the range, bytes */
 	uint64_t dir;
-	char *name; /* NULL: the node had no name at the begin; nothing is kept of such */
+	char *name; /* NULL: the node had no name at the begin; no attributes are kept of such */
 };
 
-static struct change *change_begin(struct fs *fs, uint64_t node)
+static struct change *change_begin(struct fs *fs, uint64_t node, off_t offset, size_t size)
 {
 	struct change *change = g_new0(struct change, 1);
 
 	change->fs = fs;
+	change->node = node;
+	change->offset = (uint64_t)offset;
+	change->size = size;
+	stage_begin_change(fs->stage, node, change->offset, change->size);
 	if (place_of_node(fs, node, &change->dir, &change->name))
 		cache_on_change(fs->cache, CACHE_BEGINS, change->dir, change->name);
 	return change;
@@ -81,14 +114,24 @@ static void change_end(void *data)
 
 	if (change->name)
 		cache_on_change(change->fs->cache, CACHE_ENDED, change->dir, change->name);
+	stage_end_change(change->fs->stage, change->node, change->offset, change->size);
 	g_free(change->name);
 	g_free(change);
+}
+
+/* One that appends goes to wherever the end is. */
+static struct change *change_begin_write(struct fs *fs, struct handle *handle, off_t offset,
+                                         size_t size)
+{
+	if (handle_open_flags(handle) & O_APPEND)
+		return change_begin(fs, handle_node(handle), 0, SIZE_MAX);
+	return change_begin(fs, handle_node(handle), offset, size);
 }
 
 static ssize_t write_work(struct fs *fs, struct handle *handle, const void *buf, size_t size,
                           off_t offset)
 {
-	struct change *change = change_begin(fs, handle_node(handle));
+	struct change *change = change_begin_write(fs, handle, offset, size);
 	int error = handle_write(handle, buf, size, (uint64_t)offset, change_end, change);
 
 	if (!error && fs->settings.sync_write)
@@ -232,7 +275,7 @@ static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, 
 		error = clamp_to_source(handle_file(from), from_offset, &size);
 	if (error || size == 0)
 		return request_io_error(error);
-	change = change_begin(fs, handle_node(to));
+	change = change_begin(fs, handle_node(to), to_offset, size);
 	error = sftp_copy_data(handle_file(from), (uint64_t)from_offset, handle_file(to),
 	                       (uint64_t)to_offset, size);
 	change_end(change);

@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "log.h"
 #include "request.h"
+#include "stage.h"
 
 #define SETTLED_SECONDS       2
 #define CLOCKS_DIFFER_SECONDS 60 /* the clocks of two machines, as a rule at most */
@@ -137,11 +138,27 @@ static void set_modes(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime
 	fi->noflush = fs->settings.no_rofd_flush && (fi->flags & O_ACCMODE) == O_RDONLY;
 }
 
-static void keep_handle(struct fs *fs, uint64_t node, struct sftp_file *file,
-                        struct fuse_file_info *fi)
+/* With direct_io programs want the server's data, now. */
+static struct stage_reader *new_reader(struct fs *fs, uint64_t node, struct sftp_file *file,
+                                       uint64_t size, int64_t mtime, int flags)
 {
+	const struct stage_identity identity = {
+		.size = size, .mtime = mtime, .settled = is_settled(fs, mtime)};
+
+	if (fs->settings.no_readahead || fs->settings.direct_io || (flags & O_ACCMODE) == O_WRONLY)
+		return NULL;
+	return stage_reader_new(fs->stage, node, file, &identity);
+}
+
+static void keep_handle(struct fs *fs, uint64_t node, struct sftp_file *file, uint64_t size,
+                        int64_t mtime, struct fuse_file_info *fi)
+{
+	struct handle *handle;
+
 	node_ref(fs->nodes, node);
-	fi->fh = (uintptr_t)handle_new(fs->handles, node, file, fi->flags);
+	handle = handle_new(fs->handles, node, file, fi->flags);
+	handle_set_reader(handle, new_reader(fs, node, file, size, mtime, fi->flags));
+	fi->fh = (uintptr_t)handle;
 }
 
 static void drop_handle(struct fs *fs, struct handle *handle)
@@ -171,6 +188,19 @@ static void correct_kernel(struct fs *fs, uint64_t node, const struct sftp_attrs
 		fuse_lowlevel_notify_inval_inode(fs->session, node, -1, 0);
 }
 
+static void begin_truncation(struct fs *fs, uint64_t node, uint64_t dir, const char *name)
+{
+	stage_begin_change(fs->stage, node, 0, UINT64_MAX);
+	cache_on_change(fs->cache, CACHE_BEGINS, dir, name);
+}
+
+static struct cache_ticket end_truncation(struct fs *fs, struct cache_ticket ticket, uint64_t node,
+                                          uint64_t dir, const char *name)
+{
+	stage_end_change(fs->stage, node, 0, UINT64_MAX);
+	return cache_end_change(fs->cache, ticket, dir, name);
+}
+
 static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 {
 	struct sftp_after after = {.follow = fs->settings.follow_symlinks};
@@ -186,21 +216,21 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 	if (!place_of_node(fs, node, &dir, &name))
 		return -ESTALE;
 	if (fi->flags & O_TRUNC)
-		cache_on_change(fs->cache, CACHE_BEGINS, dir, name);
+		begin_truncation(fs, node, dir, name);
 	error = open_node(fs, node, fi->flags & ~(O_CREAT | O_EXCL), &ticket, &file, &after);
 	if (!error)
 		error = after.error;
 	if (error == -EAGAIN)
 		error = attr_fetch_node(fs, node, &ticket, attrs);
 	if (fi->flags & O_TRUNC)
-		ticket = cache_end_change(fs->cache, ticket, dir, name);
+		ticket = end_truncation(fs, ticket, node, dir, name);
 	if (error) {
 		sftp_file_unref(file);
 		return place_error(fs, node, error);
 	}
 	put_attrs(fs, ticket, node, dir, name, attrs);
 	correct_kernel(fs, node, attrs);
-	keep_handle(fs, node, file, fi);
+	keep_handle(fs, node, file, attrs->size, attrs->mtime, fi);
 	set_modes(fs, node, attrs->size, attrs->mtime, fi);
 	return 0;
 }
@@ -244,7 +274,7 @@ static int create_work(struct fs *fs, uint64_t dir, const char *name, mode_t mod
 		sftp_file_unref(creation.file);
 		return error;
 	}
-	keep_handle(fs, ret_entry->ino, creation.file, fi);
+	keep_handle(fs, ret_entry->ino, creation.file, (uint64_t)stat->st_size, stat->st_mtime, fi);
 	set_modes(fs, ret_entry->ino, (uint64_t)stat->st_size, stat->st_mtime, fi);
 	return 0;
 }

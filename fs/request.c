@@ -129,6 +129,17 @@ void request_end_buf(struct request *request, ssize_t size_or_error, const void 
 	fuse_reply_buf(request->req, buf, (size_t)size_or_error);
 }
 
+void request_end_iov(struct request *request, ssize_t size_or_error, const struct iovec *pieces,
+                     int count)
+{
+	if (size_or_error < 0) {
+		request_end(request, (int)size_or_error);
+		return;
+	}
+	stop_waiting(request, size_or_error);
+	fuse_reply_iov(request->req, pieces, count);
+}
+
 void request_end_link(struct request *request, int error, const char *target)
 {
 	if (error) {

@@ -57,6 +57,9 @@ bool request_end_create(struct request *request, int error, const struct fuse_en
                         const struct fuse_file_info *fi);
 void request_end_write(struct request *request, ssize_t count_or_error);
 void request_end_buf(struct request *request, ssize_t size_or_error, const void *buf);
+/* The same in pieces, of that size together. */
+void request_end_iov(struct request *request, ssize_t size_or_error, const struct iovec *pieces,
+                     int count);
 void request_end_link(struct request *request, int error, const char *target);
 void request_end_statfs(struct request *request, int error, const struct statvfs *statvfs);
 /* `buf` is for the caller. */

@@ -21,6 +21,7 @@
 #include "mountpoint.h"
 #include "refresh.h"
 #include "request.h"
+#include "stage.h"
 #include "stats.h"
 #include "stream.h"
 #include "walk.h"
@@ -85,6 +86,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->handles = handle_table_new();
 	fs->streams = stream_table_new();
 	fs->walk = walk_new(fs, settings->walk_ahead);
+	fs->stage = stage_new(&settings->stage, client);
 	fs->stats = stats_new();
 	pthread_mutex_init(&fs->open_dirs.lock, NULL);
 	pthread_mutex_init(&fs->ending.lock, NULL);
@@ -109,6 +111,7 @@ void fs_clear(struct fs **fs_pointer)
 		fuse_session_destroy(fs->session);
 	walk_free(fs->walk);
 	handle_table_free(fs->handles);
+	stage_free(fs->stage);
 	dir_free_all(fs);
 	stream_table_free(fs->streams);
 	pthread_mutex_destroy(&fs->open_dirs.lock);

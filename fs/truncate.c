@@ -8,6 +8,7 @@
  * hence bounded).
  */
 #include "request.h"
+#include "stage.h"
 
 #include "util.h"
 
@@ -163,8 +164,8 @@ static int truncate_by_handle(struct fs *fs, uint64_t node, struct handle *handl
 	return sftp_fsetstat(handle_file(handle), &attrs, path, after);
 }
 
-int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size,
-                  struct cache_ticket *ret_ticket, struct sftp_after *after)
+static int truncate_anyhow(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size,
+                           struct cache_ticket *ret_ticket, struct sftp_after *after)
 {
 	struct handle *found = NULL;
 	int error;
@@ -177,5 +178,16 @@ int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t 
 		return truncate_by_path(fs, node, size, ret_ticket, after);
 	error = truncate_by_handle(fs, node, handle, size, ret_ticket, after);
 	handle_unref(found);
+	return error;
+}
+
+int truncate_node(struct fs *fs, uint64_t node, struct handle *handle, uint64_t size,
+                  struct cache_ticket *ret_ticket, struct sftp_after *after)
+{
+	int error;
+
+	stage_begin_change(fs->stage, node, 0, UINT64_MAX);
+	error = truncate_anyhow(fs, node, handle, size, ret_ticket, after);
+	stage_end_change(fs->stage, node, 0, UINT64_MAX);
 	return error;
 }

@@ -24,6 +24,7 @@ enum kind {
 	KIND_FALSE,    /* clears it */
 	KIND_UNSIGNED, /* unsigned int in [min, max] */
 	KIND_SIZE,     /* size_t in [min, max] */
+	KIND_BYTES,    /* size_t, at most `max`; K, M and G are understood */
 	KIND_OCTAL,    /* uint32_t, octal */
 	KIND_ID,       /* uint32_t, decimal */
 	KIND_TIMEOUT,  /* uint64_t ns, given in seconds */
@@ -46,8 +47,9 @@ struct row {
 	const char *help;   /* NULL: not in the usage (an alias, an old word) */
 };
 
-#define AT(field) offsetof(struct options, field)
-#define COUNT_MAX 1000000000
+#define AT(field)  offsetof(struct options, field)
+#define COUNT_MAX  1000000000
+#define BUFFER_MAX (64 * (uint64_t)1024 * MIB)
 
 /* cache=aggressive. */
 #define AGGRESSIVE_NS      (300 * CLOCK_NS_PER_SEC)
@@ -544,6 +546,8 @@ static const struct row rows[] = {
 	PLAIN("sshfs_sync", KIND_TRUE, fs.sync_write, "synchronous writes"),
 	PLAIN("no_readahead", KIND_TRUE, fs.no_readahead,
               "synchronous reads (no speculative readahead)"),
+	RANGE("buffer_size", "BYTES", KIND_BYTES, fs.stage.buffer_size, 0, BUFFER_MAX,
+              "memory for what is read ahead; 0: nothing is (256M, or an eighth of the memory)"),
 	PLAIN("sync_readdir", KIND_TRUE, sftp.sync_readdir, "synchronous readdir"),
 	RANGE("walk_ahead", "N", KIND_UNSIGNED, fs.walk_ahead, 0, 64,
               "folders listed ahead of a walk at the same time; 0: none (16)"),
@@ -709,6 +713,16 @@ static int apply_number(void *place, const struct row *row, const char *value)
 	return 0;
 }
 
+static int apply_bytes(void *place, const struct row *row, const char *value)
+{
+	uint64_t bytes;
+
+	if (!value_bytes(value, row->max, &bytes))
+		return -EINVAL;
+	*(size_t *)place = bytes;
+	return 0;
+}
+
 static int apply_id(void *place, const char *value)
 {
 	uint64_t id;
@@ -759,6 +773,8 @@ static int apply_row(struct draft *draft, const struct row *row, const char *val
 	case KIND_UNSIGNED:
 	case KIND_SIZE:
 		return apply_number(place, row, value);
+	case KIND_BYTES:
+		return apply_bytes(place, row, value);
 	case KIND_OCTAL:
 		return value_octal(value, place) ? 0 : -EINVAL;
 	case KIND_ID:

@@ -2,6 +2,8 @@
 /* See value.h. */
 #include "value.h"
 
+#include <string.h>
+
 #include <math.h>
 
 #define SECONDS_MAX 1e9
@@ -14,6 +16,22 @@ bool value_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *ret_
 	    !g_ascii_string_to_unsigned(text, 10, min, max, &value, NULL))
 		return false;
 	*ret_value = value;
+	return true;
+}
+
+static const char units[] = "KMG";
+
+bool value_bytes(const char *text, uint64_t max, uint64_t *ret_value)
+{
+	size_t length = strlen(text);
+	const char *unit = length ? strchr(units, g_ascii_toupper(text[length - 1])) : NULL;
+	unsigned int shift = unit ? 10 * (unsigned int)(unit - units + 1) : 0;
+	g_autofree char *number = g_strndup(text, length - !!unit);
+	uint64_t value;
+
+	if (!value_unsigned(number, 0, max >> shift, &value))
+		return false;
+	*ret_value = value << shift;
 	return true;
 }
 

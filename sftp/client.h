@@ -219,6 +219,19 @@ int sftp_fsync(struct sftp_file *file);
  * all in flight at once (at most 64), short replies continued. Returns the bytes read or -errno.
  */
 ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset);
+/* Tells the bytes read, fewer than asked for only where the file ends, or -errno. */
+typedef void (*sftp_piece_fn)(void *data, ssize_t result);
+
+/* Bytes of one READ at most: what the server takes, or the user wants. */
+size_t sftp_max_read(const struct sftp_file *file);
+/*
+ * Asks for `size` bytes (1 to sftp_max_read()) at `offset`, to be stored in `buf`, which must live until
+ * done() is called: once, on a client thread; it must not wait for the network, but may ask for more.
+ * Never waits, cannot be cancelled, and may be called with a lock held that done() takes. Returns 0, or
+ * -ENOTCONN: then done() is not called.
+ */
+int sftp_read_async(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
+                    sftp_piece_fn done, void *data);
 /*
  * Sends `size` bytes as WRITEs without waiting for the replies; the buffer is no longer needed on
  * return. `done(data, error)` is called once, when all have been answered (error: 0 or the first -errno,

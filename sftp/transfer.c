@@ -206,7 +206,7 @@ static size_t likely_end(const struct sftp_file *file, size_t size, uint64_t off
 static struct reading *reading_new(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
                                    unsigned int *ret_slots)
 {
-	size_t piece = payload_max(file->client->settings.max_read, sftp_conn_max_read(file->conn));
+	size_t piece = sftp_max_read(file);
 	size_t end = likely_end(file, size, offset);
 	unsigned int slots = (unsigned int)MIN((size + piece - 1) / piece + !!end, SLOTS_MAX);
 	struct reading *reading = g_malloc0(sizeof(*reading) + slots * sizeof(reading->slots[0]));

@@ -14,4 +14,7 @@ uint64_t sftp_turns(void);
 /* One more. Called by all that sends; to be called by who waits for what another thread has asked for. */
 void sftp_turns_add(void);
 
+/* Back to what sftp_turns() was: what was sent meanwhile is nothing that the thread waits for. */
+void sftp_turns_set(uint64_t turns);
+
 #endif

@@ -8,7 +8,7 @@ _sshfs_flags="-h --help -V --version -o -d --debug -f -s -p -C -F -1 -v --verbos
 --stats --json --refresh"
 
 _sshfs_options="
-ac_attr_timeout= allow_other allow_root attr_timeout= auto_cache auto_unmount cache= contain_symlinks
+ac_attr_timeout= allow_other allow_root attr_timeout= auto_cache auto_unmount buffer_size= cache= contain_symlinks
 dcache_clean_interval= dcache_dir_timeout= dcache_link_timeout= dcache_max_size=
 dcache_absent_timeout= dcache_min_clean_interval= dcache_stat_timeout= dcache_timeout= debug default_permissions
 delay_connect dir_cache= direct_io directport= disable_hardlink dmask= entry_timeout= fmask=

@@ -66,6 +66,9 @@ static void assert_refused(const char *words, const char *message)
 /* How a field is read: its width and kind. */
 enum field { BOOL, UNSIGNED, SIZE, NS, UINT32, DOUBLE, TEXT };
 
+/* A default that is not the same everywhere. */
+#define OF_THE_MACHINE (-1e9)
+
 static const struct {
 	const char *words;
 	enum field field;
@@ -113,6 +116,10 @@ static const struct {
 	ROW("-o cache_clean_interval=7", NS, cache.clean_ns, 7.0 * SECOND, 60.0 * SECOND),
 	ROW("-o dcache_min_clean_interval=7", NS, cache.min_clean_ns, 7.0 * SECOND, 5.0 * SECOND),
 	ROW("-o cache_min_clean_interval=7", NS, cache.min_clean_ns, 7.0 * SECOND, 5.0 * SECOND),
+	ROW("-o buffer_size=3M", SIZE, fs.stage.buffer_size, 3 << 20, OF_THE_MACHINE),
+	ROW("-o buffer_size=5k", SIZE, fs.stage.buffer_size, 5 << 10, OF_THE_MACHINE),
+	ROW("-o buffer_size=0", SIZE, fs.stage.buffer_size, 0, OF_THE_MACHINE),
+	ROW("-o buffer_size=64G", SIZE, fs.stage.buffer_size, 68719476736.0, OF_THE_MACHINE),
 	ROW("-o max_read=4096", SIZE, sftp.max_read, 4096, 0),
 	ROW("-o max_write=4096", SIZE, sftp.max_write, 4096, 0),
 	ROW("-o max_conns=4", UNSIGNED, sftp.max_conns, 4, 1),
@@ -217,6 +224,14 @@ static double read_field(const struct options *options, size_t row)
 	}
 }
 
+static void assert_default(struct options *none, size_t row)
+{
+	if (fields[row].otherwise == OF_THE_MACHINE)
+		g_assert_cmpfloat(read_field(none, row), >, 0);
+	else
+		g_assert_cmpfloat(read_field(none, row), ==, fields[row].otherwise);
+}
+
 static void test_fields(void)
 {
 	struct options *none = parse("");
@@ -230,7 +245,7 @@ static void test_fields(void)
 			                fields[row].text);
 		} else {
 			g_assert_cmpfloat(read_field(options, row), ==, fields[row].expected);
-			g_assert_cmpfloat(read_field(none, row), ==, fields[row].otherwise);
+			assert_default(none, row);
 		}
 		options_free(options);
 	}
@@ -597,6 +612,12 @@ static void test_refused(void)
 	static const struct {
 		const char *words, *message;
 	} rows[] = {
+		{"-o buffer_size=M", "buffer_size=M"},
+		{"-o buffer_size=1T", "buffer_size=1T"},
+		{"-o buffer_size=-1", "buffer_size=-1"},
+		{"-o buffer_size=65G", "buffer_size=65G"},
+		{"-o buffer_size=99999999999999999999G", "buffer_size=99999999999999999999G"},
+		{"-o buffer_size=", "buffer_size"},
 		{"-o max_read=abc", "invalid parameter in option `max_read=abc'"},
 		{"-o max_read=10abc", "max_read=10abc"},
 		{"-o max_read=-1", "max_read=-1"},

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * File contents that are held here: what was read ahead of a reader, and small files that were fetched
+ * before anybody opened them. Front door of stage/; knows the client, nothing of FUSE or of the cache.
+ *
+ * Held contents are of one file (a number of the caller's: the node), at one state on the server: its size and
+ * mtime, as the caller has seen them when it opened the file, or as they were fetched with it. They are
+ * served for STAGE_FRESH_NS without another look; then a look (FSTAT) must find them unchanged. What is
+ * written, truncated or copied over from here is told by stage_begin_change() and stage_end_change(), between
+ * which nothing is held of the file, so that own changes are always seen.
+ *
+ * All bytes that are held or on their way here count against one budget. What a reader is waiting for is
+ * fetched whatever the budget says; what is ahead of it only within.
+ *
+ * All functions are thread-safe; they wait for the network only where it says so.
+ */
+#ifndef STAGE_STAGE_H
+#define STAGE_STAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "client.h"
+#include "clock.h"
+
+/*
+ * How old what was fetched may be without having been looked at again. Upstream trusts attributes for 20 s;
+ * contents are more, and two seconds are what a person takes to look from one window to another.
+ */
+#define STAGE_FRESH_NS (2 * CLOCK_NS_PER_SEC)
+
+struct stage;
+struct stage_reader;
+
+struct stage_settings {
+	size_t buffer_size; /* the budget, bytes; 0: nothing is ever held */
+};
+
+/* Borrows the client. Never NULL. */
+struct stage *stage_new(const struct stage_settings *settings, struct sftp_client *client);
+/*
+ * Waits for what is on its way, so it is for after the client's shutdown; all readers are freed before. Accepts
+ * NULL.
+ */
+void stage_free(struct stage *stage);
+
+/* Which state of a file on the server. */
+struct stage_identity {
+	uint64_t size; /* bytes */
+	int64_t mtime; /* seconds */
+	bool settled;  /* no change within the same second can have been missed */
+};
+
+/* ---- readers ------------------------------------------------------------------------------------ */
+
+/*
+ * An open file of node `node` that is read, whose state was just seen to be *identity; what is held of another
+ * state is dropped. `file` is borrowed and outlives the reader. Returns NULL when nothing is to be
+ * held of it (no budget, an empty file, which may be of the kind that /proc has).
+ */
+struct stage_reader *stage_reader_new(struct stage *stage, uint64_t node, struct sftp_file *file,
+                                      const struct stage_identity *identity);
+void stage_reader_free(struct stage_reader *reader); /* accepts NULL; no read may be running */
+
+/* What was read: pieces of memory that stay until stage_view_done(), which may come after the reader's end. */
+struct stage_view {
+	struct iovec *pieces;
+	int count;
+	void *extents; /* private */
+};
+
+/*
+ * Reads up to `size` bytes at `offset`; fewer only at the end of the file. Waits for what is not held. Returns
+ * the bytes in *ret_view, which the caller ends by stage_view_done(), or -errno: -EAGAIN the file is being
+ * changed from here, or this reader has it open at another state than the latest: read without stage;
+ * -EINTR cancelled; what sftp_read() returns.
+ */
+ssize_t stage_read(struct stage_reader *reader, size_t size, uint64_t offset,
+                   struct stage_view *ret_view);
+void stage_view_done(struct stage *stage, struct stage_view *view);
+
+/* ---- changes from here -------------------------------------------------------------------------- */
+
+/* `size` bytes at `offset` are about to be changed, UINT64_MAX: all from there. Nothing is held of them then. */
+void stage_begin_change(struct stage *stage, uint64_t node, uint64_t offset, uint64_t size);
+/* The server has made the change, or not; once for each begin, with the same range. */
+void stage_end_change(struct stage *stage, uint64_t node, uint64_t offset, uint64_t size);
+/* Whatever is held of the file is forgotten; 0: of all files. */
+void stage_forget(struct stage *stage, uint64_t node);
+
+/* For statistics. */
+struct stage_stats {
+	uint64_t held_bytes;    /* now, on their way included */
+	uint64_t fetched_bytes; /* since the beginning */
+	uint64_t ahead_bytes;   /* of those, before anybody asked */
+	uint64_t unused_bytes;  /* of those, dropped without having been read */
+};
+void stage_get_stats(struct stage *stage, struct stage_stats *ret_stats);
+
+#endif
