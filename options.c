@@ -46,6 +46,7 @@ struct options *options_new(void)
 	options->fs.max_threads = 64;
 	options->fs.entry_timeout = options->fs.attr_timeout = options->fs.negative_timeout = -1;
 	options->fs.walk_ahead = 16;
+	options->fs.scan_ahead = 256;
 	options->fs.stage.buffer_size = choose_buffer_size();
 	options->fs.ac_attr_timeout = -1;
 	options->fs.uid = options->fs.gid = UINT32_MAX;

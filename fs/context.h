@@ -19,6 +19,7 @@ struct node_table;
 struct handle_table;
 struct stream_table;
 struct walk;
+struct scan;
 struct stats;
 struct stage;
 
@@ -46,6 +47,7 @@ struct fs {
 	struct open_dirs open_dirs;
 	struct stream_table *streams;
 	struct walk *walk;
+	struct scan *scan;
 	struct stage *stage;
 	struct stats *stats;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */

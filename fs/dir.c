@@ -19,6 +19,7 @@
 
 #include "lock.h"
 #include "request.h"
+#include "scan.h"
 #include "stream.h"
 #include "util.h"
 #include "walk.h"
@@ -219,6 +220,9 @@ static ssize_t readdir_work(struct reply *reply, struct dir_handle *handle, off_
 	reply->buf = g_malloc(reply->size);
 	fill(reply, stream, offset);
 	stream_unref(stream);
+	/* That was all: its files may be next. */
+	if (reply->used == 0)
+		scan_lists(reply->fs->scan, reply->dir);
 	return (ssize_t)reply->used;
 }
 
@@ -290,6 +294,7 @@ static void set_modes(struct fs *fs, uint64_t dir, struct dir_handle *handle,
 	if (fi->keep_cache) {
 		stream_want(stream);
 		walk_reads(fs->walk, dir);
+		scan_lists(fs->scan, dir);
 	}
 }
 

@@ -59,6 +59,7 @@ struct fs_settings {
 
 	/* How the server is used. */
 	bool disable_hardlink;
+	unsigned int scan_ahead; /* small files read ahead of a scan; 0: none */
 	unsigned int walk_ahead; /* folders listed ahead at the same time; 0: none */
 	bool sync_write;         /* sshfs_sync: each write waits for its replies */
 	bool no_readahead;       /* nothing is read before somebody asks for it */

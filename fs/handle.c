@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <stdatomic.h>
 
 #include "cancel.h"
 #include "clock.h"
@@ -19,12 +20,12 @@
 #include "util.h"
 
 struct handle {
-	gint refs;                   /* atomic */
-	struct handle_table *table;  /* set once; borrowed */
-	uint64_t node;               /* set once */
-	struct sftp_file *file;      /* set once; owned */
-	struct stage_reader *reader; /* set once; owned; may be NULL */
-	int open_flags;              /* set once */
+	gint refs;                        /* atomic */
+	struct handle_table *table;       /* set once; borrowed */
+	uint64_t node;                    /* set once */
+	_Atomic(struct sftp_file *) file; /* set once, at the latest when it is needed; owned */
+	struct stage_reader *reader;      /* set once; owned; may be NULL */
+	int open_flags;                   /* set once */
 
 	pthread_mutex_t lock;
 	pthread_cond_t answered; /* something on its way has been answered */
@@ -157,6 +158,14 @@ void handle_release(struct handle_table *table, struct handle *handle)
 struct sftp_file *handle_file(struct handle *handle)
 {
 	return handle->file;
+}
+
+void handle_set_file(struct handle *handle, struct sftp_file *file)
+{
+	struct sftp_file *none = NULL;
+
+	if (!atomic_compare_exchange_strong(&handle->file, &none, file))
+		sftp_file_unref(file);
 }
 
 void handle_set_reader(struct handle *handle, struct stage_reader *reader)
@@ -417,6 +426,12 @@ int handle_drain_node(struct handle_table *table, uint64_t node)
 	return await_writers(writers);
 }
 
+/* True for one by which the server can be asked. */
+static bool is_reachable(const struct handle *handle)
+{
+	return handle->file && !sftp_file_is_stale(handle->file);
+}
+
 static struct handle *find(struct handle_table *table, uint64_t node,
                            bool (*fits)(const struct handle *handle))
 {
@@ -427,28 +442,38 @@ static struct handle *find(struct handle_table *table, uint64_t node,
 	for (unsigned int i = 0; handles && i < handles->len; i++) {
 		struct handle *handle = g_ptr_array_index(handles, i);
 
-		if (fits(handle) && !sftp_file_is_stale(handle->file))
+		if (fits(handle))
 			return handle_ref(handle);
 	}
 	return NULL;
 }
 
-static bool is_any(const struct handle *handle)
+static bool is_reachable_writer(const struct handle *handle)
 {
-	return true;
+	return is_writable(handle) && is_reachable(handle);
 }
 
 struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable)
 {
-	return find(table, node, writable ? is_writable : is_any);
+	return find(table, node, writable ? is_reachable_writer : is_reachable);
 }
 
 static bool is_placing(const struct handle *handle)
 {
-	return is_writable(handle) && !(handle->open_flags & O_APPEND);
+	return is_reachable_writer(handle) && !(handle->open_flags & O_APPEND);
 }
 
 struct handle *handle_find_placing(struct handle_table *table, uint64_t node)
 {
 	return find(table, node, is_placing);
+}
+
+static bool is_held(const struct handle *handle)
+{
+	return !handle->file;
+}
+
+struct handle *handle_find_held(struct handle_table *table, uint64_t node)
+{
+	return find(table, node, is_held);
 }

@@ -31,7 +31,10 @@ void handle_table_free(struct handle_table *table);
  */
 bool handle_table_drain(struct handle_table *table, uint64_t span_ns);
 
-/* Takes over the reference to `file`. `open_flags` are open(2)'s. One reference, in the table. */
+/*
+ * Takes over the reference to `file`; NULL: it was opened from what is held here (stage.h), for reading only, and
+ * the server is not asked before it has to be. `open_flags` are open(2)'s. One reference, in the table.
+ */
 struct handle *handle_new(struct handle_table *table, uint64_t node, struct sftp_file *file,
                           int open_flags);
 struct handle *handle_ref(struct handle *handle);
@@ -39,7 +42,10 @@ void handle_unref(struct handle *handle); /* accepts NULL */
 /* RELEASE: out of the table, then unref. */
 void handle_release(struct handle_table *table, struct handle *handle);
 
-struct sftp_file *handle_file(struct handle *handle); /* borrowed */
+/* Borrowed. NULL: the server has not been asked for it; only handles for reading are so. */
+struct sftp_file *handle_file(struct handle *handle);
+/* The server was asked for it now; takes over the reference. Of two who come at once one is dropped. */
+void handle_set_file(struct handle *handle, struct sftp_file *file);
 /*
  * Reads of the handle go through `reader` (stage.h), which the handle frees at its end; NULL, as at first: to
  * the server. Once, before the handle is known to anybody else.
@@ -72,12 +78,14 @@ int handle_drain(struct handle *handle, bool take_error);
 int handle_drain_node(struct handle_table *table, uint64_t node);
 
 /*
- * An open handle of the node, referenced, or NULL; one opened for writing when `writable`, else any,
+ * An open handle of the node that has a file, referenced, or NULL; one opened for writing when `writable`, else any,
  * stale ones (their connection is gone) never.
  */
 struct handle *handle_find(struct handle_table *table, uint64_t node, bool writable);
 /* The same: one opened for writing whose writes go where they are told to, not to the end (O_APPEND). */
 struct handle *handle_find_placing(struct handle_table *table, uint64_t node);
+/* The same: one that has no file (handle_file() is NULL). */
+struct handle *handle_find_held(struct handle_table *table, uint64_t node);
 /* Open handles of all nodes. */
 unsigned int handle_count(struct handle_table *table);
 

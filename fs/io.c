@@ -38,10 +38,14 @@ static void *read_buffer(size_t size)
 	return buffer->data;
 }
 
-static ssize_t read_plainly(struct handle *handle, void *buf, size_t size, off_t offset)
+static ssize_t read_plainly(struct fs *fs, struct handle *handle, void *buf, size_t size,
+                            off_t offset)
 {
-	ssize_t result = sftp_read(handle_file(handle), buf, size, (uint64_t)offset);
+	struct sftp_file *file;
+	ssize_t result = open_late(fs, handle, &file);
 
+	if (result == 0)
+		result = sftp_read(file, buf, size, (uint64_t)offset);
 	return result < 0 ? request_io_error((int)result) : result;
 }
 
@@ -80,7 +84,7 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 	if (read_by_reader(&request, handle, size, offset))
 		return;
 	buf = read_buffer(size);
-	request_end_buf(&request, read_plainly(handle, buf, size, offset), buf);
+	request_end_buf(&request, read_plainly(request.fs, handle, buf, size, offset), buf);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
@@ -263,6 +267,7 @@ static int copy_error(int error)
 static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, struct handle *to,
                          off_t to_offset, size_t size)
 {
+	struct sftp_file *source;
 	struct change *change;
 	int error;
 
@@ -272,12 +277,14 @@ static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, 
 	if (!error)
 		error = handle_drain_node(fs->handles, handle_node(to));
 	if (!error)
-		error = clamp_to_source(handle_file(from), from_offset, &size);
+		error = open_late(fs, from, &source);
+	if (!error)
+		error = clamp_to_source(source, from_offset, &size);
 	if (error || size == 0)
 		return request_io_error(error);
 	change = change_begin(fs, handle_node(to), to_offset, size);
-	error = sftp_copy_data(handle_file(from), (uint64_t)from_offset, handle_file(to),
-	                       (uint64_t)to_offset, size);
+	error = sftp_copy_data(source, (uint64_t)from_offset, handle_file(to), (uint64_t)to_offset,
+	                       size);
 	change_end(change);
 	return error ? copy_error(error) : (ssize_t)size;
 }

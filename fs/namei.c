@@ -83,6 +83,7 @@ static int remove_name(struct fs *fs, uint64_t dir, const char *name, remove_fn 
 	struct cache_ticket ticket;
 	int error;
 
+	open_before_removal(fs, dir, name);
 	cache_on_remove(fs->cache, CACHE_BEGINS, dir, name, node);
 	ticket = cache_take_ticket(fs->cache);
 	error = call_remove(fs, dir, name, remove);
@@ -165,6 +166,7 @@ static int rename_work(struct fs *fs, uint64_t dir, const char *name, uint64_t n
 
 	if (strlen(new_name) > NAME_MAX)
 		return -ENAMETOOLONG;
+	open_before_removal(fs, new_dir, new_name);
 	renamed.is_known = cache_begin_rename(fs->cache, dir, name, new_dir, new_name,
 	                                      &renamed.known) == CACHE_PRESENT;
 	renamed.ticket = cache_take_ticket(fs->cache);

@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "log.h"
 #include "request.h"
+#include "scan.h"
 #include "stage.h"
 
 #define SETTLED_SECONDS       2
@@ -103,12 +104,42 @@ int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle)
 	return error;
 }
 
+int open_late(struct fs *fs, struct handle *handle, struct sftp_file **ret_file)
+{
+	struct cache_ticket ticket;
+	int error = 0;
+
+	if (!handle_file(handle)) {
+		struct sftp_file *file;
+
+		error = open_node(fs, handle_node(handle), O_RDONLY, &ticket, &file, NULL);
+		if (!error)
+			handle_set_file(handle, file);
+	}
+	*ret_file = handle_file(handle);
+	return error;
+}
+
+void open_before_removal(struct fs *fs, uint64_t dir, const char *name)
+{
+	uint64_t node = node_find(fs->nodes, dir, name);
+	struct handle *handle;
+	int error = 0;
+
+	while (node && !error && (handle = handle_find_held(fs->handles, node)) != NULL) {
+		struct sftp_file *file;
+
+		error = open_late(fs, handle, &file);
+		handle_unref(handle);
+	}
+}
+
 /*
  * The second in which the file was changed last is over on the server, by two signs, since each may mislead: the
  * server has given later times since (but somebody may have set one), and ours is far beyond (but the
  * clocks may differ).
  */
-static bool is_settled(struct fs *fs, int64_t mtime)
+bool open_is_settled(struct fs *fs, int64_t mtime)
 {
 	return mtime < node_latest_mtime(fs->nodes) - SETTLED_SECONDS &&
 	       mtime < time(NULL) - CLOCKS_DIFFER_SECONDS;
@@ -117,8 +148,8 @@ static bool is_settled(struct fs *fs, int64_t mtime)
 /* The pages that the kernel has of the file are still right, or the user says that they count as such. */
 static bool keeps_pages(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime)
 {
-	enum node_contents contents = node_note_contents(fs->nodes, node, size, mtime,
-	                                                 is_settled(fs, mtime), clock_now_ns());
+	enum node_contents contents = node_note_contents(
+		fs->nodes, node, size, mtime, open_is_settled(fs, mtime), clock_now_ns());
 
 	if (fs->settings.kernel_cache)
 		return true;
@@ -139,25 +170,31 @@ static void set_modes(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime
 }
 
 /* With direct_io programs want the server's data, now. */
+static bool reads_ahead(const struct fs *fs)
+{
+	return !fs->settings.no_readahead && !fs->settings.direct_io;
+}
+
 static struct stage_reader *new_reader(struct fs *fs, uint64_t node, struct sftp_file *file,
                                        uint64_t size, int64_t mtime, int flags)
 {
 	const struct stage_identity identity = {
-		.size = size, .mtime = mtime, .settled = is_settled(fs, mtime)};
+		.size = size, .mtime = mtime, .settled = open_is_settled(fs, mtime)};
 
-	if (fs->settings.no_readahead || fs->settings.direct_io || (flags & O_ACCMODE) == O_WRONLY)
+	if (!reads_ahead(fs) || (flags & O_ACCMODE) == O_WRONLY)
 		return NULL;
 	return stage_reader_new(fs->stage, node, file, &identity);
 }
 
-static void keep_handle(struct fs *fs, uint64_t node, struct sftp_file *file, uint64_t size,
-                        int64_t mtime, struct fuse_file_info *fi)
+/* Takes over the reference to `file` (which may be NULL) and the reader (the same). */
+static void keep_handle(struct fs *fs, uint64_t node, struct sftp_file *file,
+                        struct stage_reader *reader, struct fuse_file_info *fi)
 {
 	struct handle *handle;
 
 	node_ref(fs->nodes, node);
 	handle = handle_new(fs->handles, node, file, fi->flags);
-	handle_set_reader(handle, new_reader(fs, node, file, size, mtime, fi->flags));
+	handle_set_reader(handle, reader);
 	fi->fh = (uintptr_t)handle;
 }
 
@@ -182,9 +219,9 @@ static void put_attrs(struct fs *fs, struct cache_ticket ticket, uint64_t node, 
  * The kernel may trust attributes that it was told a while ago; with an old size it would read short.
  * Here it is known better, and it asks again. (Attributes alone: nothing is waited for.)
  */
-static void correct_kernel(struct fs *fs, uint64_t node, const struct sftp_attrs *attrs)
+static void correct_kernel(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime)
 {
-	if (!node_was_told(fs->nodes, node, attrs->size, attrs->mtime))
+	if (!node_was_told(fs->nodes, node, size, mtime))
 		fuse_lowlevel_notify_inval_inode(fs->session, node, -1, 0);
 }
 
@@ -229,10 +266,27 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 		return place_error(fs, node, error);
 	}
 	put_attrs(fs, ticket, node, dir, name, attrs);
-	correct_kernel(fs, node, attrs);
-	keep_handle(fs, node, file, attrs->size, attrs->mtime, fi);
+	correct_kernel(fs, node, attrs->size, attrs->mtime);
+	keep_handle(fs, node, file,
+	            new_reader(fs, node, file, attrs->size, attrs->mtime, fi->flags), fi);
 	set_modes(fs, node, attrs->size, attrs->mtime, fi);
 	return 0;
+}
+
+/* A file that was read ahead, whole, a moment ago: the server has told all of it. */
+static bool open_held(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	struct stage_identity identity;
+	struct stage_reader *reader = NULL;
+
+	if ((fi->flags & O_ACCMODE) == O_RDONLY && !(fi->flags & O_TRUNC) && reads_ahead(fs))
+		reader = stage_reader_of_whole(fs->stage, node, &identity);
+	if (!reader)
+		return false;
+	correct_kernel(fs, node, identity.size, identity.mtime);
+	keep_handle(fs, node, NULL, reader, fi);
+	set_modes(fs, node, identity.size, identity.mtime, fi);
+	return true;
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
@@ -243,7 +297,9 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 	request_begin(&request, req, OP_OPEN);
 	fs = request.fs;
-	error = open_work(fs, node, fi);
+	if ((fi->flags & O_ACCMODE) == O_RDONLY)
+		scan_opens(fs->scan, node);
+	error = open_held(fs, node, fi) ? 0 : open_work(fs, node, fi);
 	if (!request_end_open(&request, error, fi))
 		drop_handle(fs, handle_of(fi));
 }
@@ -274,7 +330,10 @@ static int create_work(struct fs *fs, uint64_t dir, const char *name, mode_t mod
 		sftp_file_unref(creation.file);
 		return error;
 	}
-	keep_handle(fs, ret_entry->ino, creation.file, (uint64_t)stat->st_size, stat->st_mtime, fi);
+	keep_handle(fs, ret_entry->ino, creation.file,
+	            new_reader(fs, ret_entry->ino, creation.file, (uint64_t)stat->st_size,
+	                       stat->st_mtime, fi->flags),
+	            fi);
 	set_modes(fs, ret_entry->ino, (uint64_t)stat->st_size, stat->st_mtime, fi);
 	return 0;
 }
@@ -321,7 +380,8 @@ static int fsync_work(struct fs *fs, struct handle *handle)
 	static gint told;
 	int error = handle_drain(handle, true);
 
-	if (error)
+	/* What was opened from here was not written to. */
+	if (error || !handle_file(handle))
 		return request_io_error(error);
 	error = sftp_fsync(handle_file(handle));
 	if (!error || !cannot_sync(error))

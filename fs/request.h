@@ -153,6 +153,21 @@ void dir_free_all(struct fs *fs);
  */
 int open_placing(struct fs *fs, uint64_t node, struct handle **ret_handle);
 /*
+ * open.c: the second in which a file was changed last, `mtime`, is over on the server: what was read of it can
+ * only have changed in a way that shows.
+ */
+bool open_is_settled(struct fs *fs, int64_t mtime);
+/*
+ * open.c: the handle's open file on the server (borrowed), which is opened now if it was not before. -errno as
+ * open(2) would have had it.
+ */
+int open_late(struct fs *fs, struct handle *handle, struct sftp_file **ret_file);
+/*
+ * open.c: the same for all handles of the file of that name, which is about to lose it: what is open stays
+ * reachable.
+ */
+void open_before_removal(struct fs *fs, uint64_t dir, const char *name);
+/*
  * truncate.c: by `handle`, else by any writable handle of the node, else by path. `after` may be NULL;
  * *ret_ticket was taken before the server was asked.
  */

@@ -21,6 +21,7 @@
 #include "mountpoint.h"
 #include "refresh.h"
 #include "request.h"
+#include "scan.h"
 #include "stage.h"
 #include "stats.h"
 #include "stream.h"
@@ -87,6 +88,8 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->streams = stream_table_new();
 	fs->walk = walk_new(fs, settings->walk_ahead);
 	fs->stage = stage_new(&settings->stage, client);
+	fs->scan = scan_new(
+		fs, settings->no_readahead || settings->direct_io ? 0 : settings->scan_ahead);
 	fs->stats = stats_new();
 	pthread_mutex_init(&fs->open_dirs.lock, NULL);
 	pthread_mutex_init(&fs->ending.lock, NULL);
@@ -110,6 +113,7 @@ void fs_clear(struct fs **fs_pointer)
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	walk_free(fs->walk);
+	scan_free(fs->scan);
 	handle_table_free(fs->handles);
 	stage_free(fs->stage);
 	dir_free_all(fs);
@@ -240,6 +244,7 @@ static bool finish(struct fs *fs, struct workers *workers)
 	uint64_t now;
 
 	walk_stop(fs->walk);
+	scan_stop(fs->scan);
 	finished = workers_stop(workers, GRACE_NS);
 	now = clock_now_ns();
 	if (!handle_table_drain(fs->handles, end > now ? end - now : 0))

@@ -551,6 +551,8 @@ static const struct row rows[] = {
 	PLAIN("sync_readdir", KIND_TRUE, sftp.sync_readdir, "synchronous readdir"),
 	RANGE("walk_ahead", "N", KIND_UNSIGNED, fs.walk_ahead, 0, 64,
               "folders listed ahead of a walk at the same time; 0: none (16)"),
+	RANGE("scan_ahead", "N", KIND_UNSIGNED, fs.scan_ahead, 0, 4096,
+              "small files read ahead of a scan and not opened yet; 0: none (256)"),
 	PLAIN("no_rofd_flush", KIND_TRUE, fs.no_rofd_flush,
               "no flush on close of a read-only descriptor"),
 	RANGE("max_threads", "N", KIND_UNSIGNED, fs.max_threads, 1, 1024,

@@ -219,6 +219,26 @@ int sftp_fsync(struct sftp_file *file);
  * all in flight at once (at most 64), short replies continued. Returns the bytes read or -errno.
  */
 ssize_t sftp_read(struct sftp_file *file, void *buf, size_t size, uint64_t offset);
+/* A small file that is read whole: its size is known. */
+struct sftp_bundle_file {
+	const char *path;
+	size_t size; /* bytes; more than the server takes as one READ: -EFBIG for that file */
+};
+
+/*
+ * Tells of one file: 0, its bytes (borrowed; as many as its size) and its attributes, which are those of the open
+ * file, seen after the bytes; or -errno, -EPROTO when it has not just so many bytes.
+ */
+typedef void (*sftp_bundle_fn)(size_t index, int error, const uint8_t *bytes,
+                               const struct sftp_attrs *attrs, void *data);
+/*
+ * Reads `count` small files in two round trips, whatever their number. Calls `tell` for each, in order, on the
+ * calling thread. Returns 0, or -errno when it could not go on (-EINTR, -ENOTCONN): then those that are
+ * left are not told.
+ */
+int sftp_read_files(struct sftp_client *client, const struct sftp_bundle_file files[], size_t count,
+                    sftp_bundle_fn tell, void *data);
+
 /* Tells the bytes read, fewer than asked for only where the file ends, or -errno. */
 typedef void (*sftp_piece_fn)(void *data, ssize_t result);
 

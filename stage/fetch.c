@@ -47,8 +47,8 @@ void extent_unref_locked(struct extent *extent)
 	}
 	if (extent->refs > 1 || !extent->in_tree || !extent->landed)
 		return;
-	/* The kernel has what was read, as long as it needs it. */
-	if (extent->read >= extent->size) {
+	/* The kernel has what was read, as long as it needs it. (An empty file is read by being opened.) */
+	if (extent->size > 0 && extent->read >= extent->size) {
 		extent_drop_locked(extent);
 		return;
 	}
@@ -72,7 +72,7 @@ void extent_drop_locked(struct extent *extent)
 }
 
 static struct extent *extent_new_locked(struct staged *file, uint64_t offset, size_t size,
-                                        bool ahead)
+                                        bool ahead, uint64_t now)
 {
 	struct extent *extent = g_new0(struct extent, 1);
 	struct stage *stage = file->stage;
@@ -84,9 +84,18 @@ static struct extent *extent_new_locked(struct staged *file, uint64_t offset, si
 	extent->refs = 1;
 	extent->in_tree = true;
 	extent->ahead = ahead;
-	extent->seen_ns = clock_now_ns();
+	extent->seen_ns = now;
 	stage->bytes += size;
 	g_tree_insert(file->extents, extent, extent);
+	return extent;
+}
+
+struct extent *extent_new_landed_locked(struct staged *file, size_t size, uint64_t seen_ns)
+{
+	struct extent *extent = extent_new_locked(file, 0, size, true, seen_ns);
+
+	extent->landed = true;
+	extent_ref_locked(extent);
 	return extent;
 }
 
@@ -144,7 +153,7 @@ static void on_landed(void *data, ssize_t result)
 struct extent *fetch_ask_locked(struct staged *file, struct sftp_file *open, uint64_t offset,
                                 size_t size, bool ahead)
 {
-	struct extent *extent = extent_new_locked(file, offset, size, ahead);
+	struct extent *extent = extent_new_locked(file, offset, size, ahead, clock_now_ns());
 	struct stage *stage = file->stage;
 
 	extent->flow = &stage->flow;

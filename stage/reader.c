@@ -58,6 +58,8 @@ void stage_reader_free(struct stage_reader *reader)
 	stage = file->stage;
 	LOCK_SCOPE(&stage->lock);
 	fetch_forget_reader_locked(reader);
+	if (reader->whole)
+		extent_unref_locked(reader->whole);
 	if (--file->readers == 0)
 		staged_drop_locked(file, 0, UINT64_MAX);
 	staged_unref_locked(file);
@@ -276,8 +278,8 @@ static int begin(struct reading *reading)
 	}
 }
 
-ssize_t stage_read(struct stage_reader *reader, size_t size, uint64_t offset,
-                   struct stage_view *ret_view)
+static ssize_t read_pieces(struct stage_reader *reader, size_t size, uint64_t offset,
+                           struct stage_view *ret_view)
 {
 	struct reading reading = {.reader = reader,
 	                          .offset = offset,
@@ -302,12 +304,21 @@ ssize_t stage_read(struct stage_reader *reader, size_t size, uint64_t offset,
 	return result;
 }
 
+ssize_t stage_read(struct stage_reader *reader, size_t size, uint64_t offset,
+                   struct stage_view *ret_view)
+{
+	if (!reader->open)
+		return whole_read(reader, size, offset, ret_view);
+	return read_pieces(reader, size, offset, ret_view);
+}
+
 /* The reader may be gone: the kernel releases a file as soon as it has the reply. */
 void stage_view_done(struct stage *stage, struct stage_view *view)
 {
 	struct reading reading = {.extents = view->extents};
 	LOCK_SCOPE(&stage->lock);
 
-	reading_done_locked(&reading);
+	if (view->extents)
+		reading_done_locked(&reading);
 	g_free(view->pieces);
 }

@@ -75,12 +75,39 @@ struct stage_view {
 /*
  * Reads up to `size` bytes at `offset`; fewer only at the end of the file. Waits for what is not held. Returns
  * the bytes in *ret_view, which the caller ends by stage_view_done(), or -errno: -EAGAIN the file is being
- * changed from here, or this reader has it open at another state than the latest: read without stage;
+ * changed from here, or this reader has it open at another state than the latest, or held it whole before it was
+ * changed from here: read without stage;
  * -EINTR cancelled; what sftp_read() returns.
  */
 ssize_t stage_read(struct stage_reader *reader, size_t size, uint64_t offset,
                    struct stage_view *ret_view);
 void stage_view_done(struct stage *stage, struct stage_view *view);
+
+/* ---- small files, held whole --------------------------------------------------------------------- */
+
+struct stage_whole;
+
+/*
+ * A small file is about to be read whole, at `now_ns` (clock_now_ns()). Returns what stage_whole_end() takes; NULL: it
+ * is held already, or being read or changed, or there is no room for `size` bytes more.
+ */
+struct stage_whole *stage_whole_begin(struct stage *stage, uint64_t node, size_t size,
+                                      uint64_t now_ns);
+/*
+ * Its `size` bytes, as asked for, which are copied, at this state; NULL: they could not be had. Dropped when the file was changed
+ * from here meanwhile.
+ */
+void stage_whole_end(struct stage_whole *whole, const struct stage_identity *identity,
+                     const void *bytes);
+/*
+ * A reader of a file that is held whole and was read at most STAGE_FRESH_NS ago, and in *ret_identity its
+ * state; waits while it is being read. It needs no open file: what is held stays for it. NULL: not held, or
+ * cancelled.
+ */
+struct stage_reader *stage_reader_of_whole(struct stage *stage, uint64_t node,
+                                           struct stage_identity *ret_identity);
+/* Nobody has opened the file: what is held of it is not worth its room any more. */
+void stage_whole_drop(struct stage *stage, uint64_t node);
 
 /* ---- changes from here -------------------------------------------------------------------------- */
 

