@@ -20,6 +20,7 @@ struct handle_table;
 struct stream_table;
 struct walk;
 struct scan;
+struct history;
 struct stats;
 struct stage;
 
@@ -48,6 +49,7 @@ struct fs {
 	struct stream_table *streams;
 	struct walk *walk;
 	struct scan *scan;
+	struct history *history;
 	struct stage *stage;
 	struct stats *stats;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */

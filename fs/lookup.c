@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "history.h"
 #include "request.h"
 #include "walk.h"
 
@@ -132,11 +133,18 @@ static int ask_server(struct fs *fs, uint64_t dir, const char *name,
 	}
 }
 
+static void note_known(struct fs *fs, uint64_t dir, const char *name)
+{
+	walk_found(fs->walk, dir);
+	history_note(fs->history, dir, name);
+}
+
 static int lookup_work(struct fs *fs, uint64_t dir, const char *name,
                        struct fuse_entry_param *ret_entry)
 {
 	uint64_t node = node_find(fs->nodes, dir, name);
 	struct cache_name known;
+	struct history_looks *looks;
 	enum cache_known answer;
 	int error;
 
@@ -148,14 +156,17 @@ static int lookup_work(struct fs *fs, uint64_t dir, const char *name,
 		return error;
 	answer = cache_get_name(fs->cache, dir, name, &known);
 	if (answer != CACHE_UNKNOWN)
-		walk_found(fs->walk, dir);
+		note_known(fs, dir, name);
 	if (answer == CACHE_PRESENT && known.has_attr &&
 	    lookup_enter_known(fs, dir, name, &known, ret_entry) == 0)
 		return 0;
 	if (answer == CACHE_ABSENT)
 		return answer_absent(fs, known.name_left_ns, ret_entry);
 	walk_missed(fs->walk, dir);
-	return ask_server(fs, dir, name, ret_entry);
+	looks = history_begin(fs->history, dir, name);
+	error = ask_server(fs, dir, name, ret_entry);
+	history_end(looks);
+	return error;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)

@@ -45,6 +45,7 @@ struct node {
 	bool contents_proven;
 	uint64_t contents_size;
 	int64_t contents_mtime;
+	uint32_t opened_mode; /* when it was last opened for reading; 0: it was not */
 };
 
 struct node_table {
@@ -482,6 +483,27 @@ bool node_note_listing(struct node_table *table, uint64_t id, uint64_t serial)
 	if (node)
 		node->listing = serial;
 	return same;
+}
+
+bool node_can_be_read_again(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime,
+                            uint32_t mode)
+{
+	const struct node *node;
+	LOCK_SCOPE(&table->lock);
+
+	node = find_id(table, id);
+	return node && has_contents(node, size, mtime) && node->contents_proven &&
+	       node->opened_mode == mode;
+}
+
+void node_note_opened(struct node_table *table, uint64_t id, uint32_t mode)
+{
+	struct node *node;
+	LOCK_SCOPE(&table->lock);
+
+	node = find_id(table, id);
+	if (node)
+		node->opened_mode = mode;
 }
 
 void node_forget_contents(struct node_table *table, uint64_t id)

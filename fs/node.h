@@ -87,6 +87,14 @@ enum node_contents {
 #define NODE_RACY_NS (2 * CLOCK_NS_PER_SEC)
 enum node_contents node_note_contents(struct node_table *table, uint64_t id, uint64_t size,
                                       int64_t mtime, bool settled, uint64_t now);
+/*
+ * True when the node was opened for reading before, and what may be read by it is the same for certain: proven to
+ * have this size and mtime, as it was then, under the same mode.
+ */
+bool node_can_be_read_again(struct node_table *table, uint64_t id, uint64_t size, int64_t mtime,
+                            uint32_t mode);
+/* It was opened for reading by the server's leave, with this mode. */
+void node_note_opened(struct node_table *table, uint64_t id, uint32_t mode);
 /* They are not right any more, as far as is known: the next note finds them NEW. */
 void node_forget_contents(struct node_table *table, uint64_t id);
 

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "history.h"
 #include "log.h"
 #include "request.h"
 #include "scan.h"
@@ -267,6 +268,8 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 	}
 	put_attrs(fs, ticket, node, dir, name, attrs);
 	correct_kernel(fs, node, attrs->size, attrs->mtime);
+	if ((fi->flags & O_ACCMODE) != O_WRONLY)
+		node_note_opened(fs->nodes, node, attrs->permissions & (S_IFMT | 07777));
 	keep_handle(fs, node, file,
 	            new_reader(fs, node, file, attrs->size, attrs->mtime, fi->flags), fi);
 	set_modes(fs, node, attrs->size, attrs->mtime, fi);
@@ -289,6 +292,49 @@ static bool open_held(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 	return true;
 }
 
+/*
+ * A file that was read before, of which the server has just told that it is the same: it is opened when somebody
+ * reads what the kernel does not have.
+ */
+static bool open_unchanged(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                           struct fuse_file_info *fi)
+{
+	struct cache_name known;
+	const struct cache_attr *attr = &known.attr;
+
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC || !reads_ahead(fs) ||
+	    handle_drain_node(fs->handles, node) != 0)
+		return false;
+	if (cache_get_name(fs->cache, dir, name, &known) != CACHE_PRESENT || !known.has_attr ||
+	    !history_is_now(fs->history, known.asked_ns) ||
+	    !node_can_be_read_again(fs->nodes, node, attr->size, attr->mtime, attr->mode))
+		return false;
+	correct_kernel(fs, node, attr->size, attr->mtime);
+	keep_handle(fs, node, NULL, NULL, fi);
+	set_modes(fs, node, attr->size, attr->mtime, fi);
+	return true;
+}
+
+/* By the server; what has followed this file before is looked at in the same round trip. */
+static int open_and_look(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	struct history_looks *looks;
+	g_autofree char *name = NULL;
+	uint64_t dir;
+	int error;
+
+	if (!place_of_node(fs, node, &dir, &name))
+		return open_work(fs, node, fi);
+	if (open_unchanged(fs, node, dir, name, fi)) {
+		history_note(fs->history, dir, name);
+		return 0;
+	}
+	looks = history_begin(fs->history, dir, name);
+	error = open_work(fs, node, fi);
+	history_end(looks);
+	return error;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct request request;
@@ -299,7 +345,7 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	fs = request.fs;
 	if ((fi->flags & O_ACCMODE) == O_RDONLY)
 		scan_opens(fs->scan, node);
-	error = open_held(fs, node, fi) ? 0 : open_work(fs, node, fi);
+	error = open_held(fs, node, fi) ? 0 : open_and_look(fs, node, fi);
 	if (!request_end_open(&request, error, fi))
 		drop_handle(fs, handle_of(fi));
 }

@@ -18,6 +18,7 @@
 #include "ending.h"
 #include "lock.h"
 #include "log.h"
+#include "history.h"
 #include "mountpoint.h"
 #include "refresh.h"
 #include "request.h"
@@ -90,6 +91,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->stage = stage_new(&settings->stage, client);
 	fs->scan = scan_new(
 		fs, settings->no_readahead || settings->direct_io ? 0 : settings->scan_ahead);
+	fs->history = history_new(fs, settings->walk_ahead > 0);
 	fs->stats = stats_new();
 	pthread_mutex_init(&fs->open_dirs.lock, NULL);
 	pthread_mutex_init(&fs->ending.lock, NULL);
@@ -114,6 +116,7 @@ void fs_clear(struct fs **fs_pointer)
 		fuse_session_destroy(fs->session);
 	walk_free(fs->walk);
 	scan_free(fs->scan);
+	history_free(fs->history);
 	handle_table_free(fs->handles);
 	stage_free(fs->stage);
 	dir_free_all(fs);

@@ -190,6 +190,20 @@ typedef void (*sftp_target_fn)(size_t index, int error, const char *target, void
 int sftp_readlinks(struct sftp_client *client, char *const paths[], size_t count,
                    sftp_target_fn tell, void *data);
 
+/* Tells what was found of one name: 0 and its attributes, or -errno. */
+typedef void (*sftp_look_fn)(size_t index, int error, const struct sftp_attrs *attrs, void *data);
+struct sftp_looks;
+/*
+ * Asks for the attributes of `count` names (LSTAT) and does not wait for the replies. NULL: not connected. The
+ * paths are no longer needed when it returns.
+ */
+struct sftp_looks *sftp_looks_begin(struct sftp_client *client, char *const paths[], size_t count);
+/*
+ * Waits for them; calls `tell` for each, in order, on the calling thread, as long as it is not cancelled and the
+ * connection lives. Accepts NULL.
+ */
+void sftp_looks_end(struct sftp_looks *looks, sftp_look_fn tell, void *data);
+
 /* ---- open files ------------------------------------------------------------------------------- */
 
 /* An open file on the server; reference counted, the last unref sends CLOSE without waiting. */
