@@ -10,7 +10,7 @@ import tempfile
 from . import clients, measure, native, processes, relay as relay_module, sshd as sshd_module, terminal
 
 COMMAND_SECONDS = 900
-UNMOUNT_SECONDS = 5
+MOUNT_SECONDS, UNMOUNT_SECONDS = 60, 5
 ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
 
 
@@ -146,7 +146,7 @@ class Bench:
             yield self.view_class(self, client, mark)
             return
         self.mounts.append(mount)
-        mount.start()
+        mount.start(MOUNT_SECONDS)
         yield self.view_class(self, client, mark, mount)
         self._unmount(mount)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`rclone mount` of an SFTP server: it speaks SSH itself, and has another command line than an sshfs."""
 
+import shutil
+
 from . import mount
 
 
@@ -18,3 +20,7 @@ class Mount(mount.Mount):
 
     def command(self):
         return [self._program, *self._words]
+
+    def release(self):
+        super().release()
+        shutil.rmtree(self.folder / "cache", ignore_errors=True)
