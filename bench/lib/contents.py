@@ -31,8 +31,8 @@ class Sizes:
     packed_part: int = 50
 
 
-QUICK = Sizes(large=64 * MIB, large_part=8 * MIB, vast=320 * MIB, each=8 * MIB, random=200, random_part=50,
-              areas=2, small=200, opened=100, opened_part=20, packed=40, packed_part=10)
+QUICK = Sizes(large=32 * MIB, large_part=4 * MIB, vast=320 * MIB, each=4 * MIB, random=100, random_part=50,
+              areas=1, small=120, opened=60, opened_part=20, packed=30, packed_part=10)
 
 
 def text_of(number):
