@@ -23,11 +23,15 @@ demo: build
 check:
 	@test/check
 
-# ARGS: what both know, as --quick and --rounds N.
+# ARGS: what both know, as --quick and --rounds N. Leaves all samples and a page of each in bench/results.
 bench: build
 	@utils/setup run build demo
-	@bench/loopback $(ARGS)
-	@bench/metadata $(ARGS)
+	@for one in data metadata; do \
+		echo "bench/$$one"; \
+		bench/$$one --json bench/results/$$one.json --report bench/results/$$one.html $(ARGS) || exit; \
+		echo; \
+	done
+	@echo 'pages with plots: bench/results/data.html and metadata.html'
 
 install: build
 	meson install -C $(BUILD) --skip-subprojects --no-rebuild
@@ -42,7 +46,7 @@ help:
 	@echo 'make            build/sshfs, with all that is needed for it'
 	@echo 'make demo       mounts from a throw-away sshd and shows what works here'
 	@echo 'make check      everything that is tested, with two compilers and the sanitizers'
-	@echo 'make bench      measures it beside its peers: one large file, then names and attributes'
+	@echo 'make bench      measures it beside its peers: contents of files, then names and attributes'
 	@echo 'make install    to PREFIX ($(PREFIX)); DESTDIR is honoured'
 	@echo 'make deps       only what the build needs'
 	@echo 'make format     clang-format on all C files'

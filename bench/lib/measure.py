@@ -10,12 +10,6 @@ import time
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def drop_caches():
-    os.sync()
-    with contextlib.suppress(PermissionError), open("/proc/sys/vm/drop_caches", "w") as file:
-        file.write("3")
-
-
 def cpu_seconds(pids):
     total = 0
     for pid in pids:
@@ -48,6 +42,34 @@ def resident(pid):
             for key, name in (("resident", "VmRSS"), ("peak", "VmHWM"))}
 
 
+def written(pids):
+    """Bytes that these processes have written (to pipes, sockets, files); None where nobody may know."""
+    try:
+        return sum(_io(pathlib.Path(f"/proc/{pid}"))["wchar"] for pid in pids)
+    except OSError:
+        return None
+
+
+def wait(done, seconds):
+    """Until done() is true, or so many seconds have passed."""
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def settled(look, seconds, pause):
+    """What look() says once it says the same twice, `pause` seconds apart; its last word after `seconds`."""
+    end = time.monotonic() + seconds
+    last = look()
+    while time.monotonic() < end:
+        time.sleep(pause)
+        now = look()
+        if now == last:
+            break
+        last = now
+    return last
+
+
 # ---- requests of the kernel -----------------------------------------------------------------------
 
 class Reads:
@@ -76,14 +98,7 @@ class Reads:
 
     def _settled(self):
         """A look that was the same twice: late requests (RELEASEDIR, FORGET) are in it."""
-        last = None
-        for _ in range(100):
-            look = self._look()
-            if look == last:
-                break
-            last = look
-            time.sleep(0.01)
-        return last
+        return settled(self._look, 1, 0.01)
 
     def _look(self):
         try:
@@ -98,5 +113,9 @@ class Reads:
 
 
 def _reads(folder):
-    fields = dict(line.split(": ") for line in (folder / "io").read_text().splitlines())
-    return int(fields["syscr"])
+    return _io(folder)["syscr"]
+
+
+def _io(folder):
+    lines = (folder / "io").read_text().splitlines()
+    return {name: int(value) for name, value in (line.split(": ") for line in lines)}
