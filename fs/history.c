@@ -17,11 +17,11 @@
 #include "lock.h"
 #include "request.h"
 
-#define LENGTH      4096                  /* names that are remembered */
-#define LIKE        3                     /* earlier occurrences of a name that are looked behind */
-#define BEHIND      24                    /* names behind each */
-#define LOOKS_MAX   48                    /* at once */
-#define FAR_NS      (5 * CLOCK_NS_PER_MS) /* a round trip to a server that is far away, at least */
+#define LENGTH    4096                  /* names that are remembered */
+#define LIKE      3                     /* earlier occurrences of a name that are looked behind */
+#define BEHIND    24                    /* names behind each */
+#define LOOKS_MAX 48                    /* at once */
+#define FAR_NS    (5 * CLOCK_NS_PER_MS) /* a round trip to a server that is far away, at least */
 /* One for the answer to come, two for what is done with it. */
 #define NOW_TRIPS   3
 #define CREDIT_MAX  512

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "bench" / "lib"))
+import native
 import relay as relay_module
 
 pytestmark = [pytest.mark.needs("fuse"), pytest.mark.ours]
@@ -30,9 +31,9 @@ def filled(server_dir):
 
 
 @pytest.fixture
-def far(rogue, mount, filled):
+def far(rogue, mount, filled, tmp_path):
     """A mount whose server is 10 ms away."""
-    relay = relay_module.Relay(10, rogue.port).start()
+    relay = relay_module.Relay(native.build(tmp_path, "relay"), 10, rogue.port).start()
     m = mount("-o", f"directport={relay.port},{OPTIONS}", source=f"127.0.0.1:{filled}", over=None)
     yield m
     m.unmount()
