@@ -99,6 +99,13 @@ char *cache_get_link(struct cache *cache, uint64_t dir, const char *name);
 struct listing *cache_get_listing(struct cache *cache, uint64_t dir,
                                   struct cache_ticket *ret_ticket);
 
+/*
+ * A hint: what a folder held when it was last listed, as long as that might still be so, although it may not be
+ * good enough for an answer any more (a listing that nobody has asked for, or with names in doubt).
+ * Referenced, or NULL.
+ */
+struct listing *cache_peek_listing(struct cache *cache, uint64_t dir);
+
 /* ---- answers ---------------------------------------------------------------------------------- */
 
 /* The name exists, with node id `id` (0: none yet) and these attributes (NULL: unknown). */

@@ -250,3 +250,15 @@ struct listing *cache_get_listing(struct cache *cache, uint64_t dir,
 	};
 	return listing_ref(folder->listing);
 }
+
+struct listing *cache_peek_listing(struct cache *cache, uint64_t dir)
+{
+	struct shard *shard = cache_shard_of(cache, dir);
+	struct folder *folder;
+
+	if (!cache->settings.enabled)
+		return NULL;
+	LOCK_SCOPE(&shard->lock);
+	folder = valid_folder_locked(shard, dir, cache_now_ns());
+	return folder ? listing_ref(folder->listing) : NULL;
+}

@@ -290,7 +290,7 @@ static void note_opening_locked(struct scan *scan, struct scanned *folder, uint6
 void scan_opens(struct scan *scan, uint64_t node)
 {
 	g_autofree char *name = NULL;
-	struct cache_ticket ticket, made;
+	struct cache_ticket ticket;
 	struct listing *listing;
 	struct scanned *folder;
 	uint64_t dir;
@@ -299,7 +299,7 @@ void scan_opens(struct scan *scan, uint64_t node)
 	    !place_of_node(scan->fs, node, &dir, &name))
 		return;
 	ticket = cache_take_ticket(scan->fs->cache);
-	listing = cache_get_listing(scan->fs->cache, dir, &made);
+	listing = cache_peek_listing(scan->fs->cache, dir);
 	if (!listing || listing_count(listing) > NAMES_MAX) {
 		listing_unref(listing);
 		return;
@@ -324,14 +324,14 @@ static bool is_scanning(struct scan *scan)
 
 void scan_lists(struct scan *scan, uint64_t dir)
 {
-	struct cache_ticket ticket, made;
+	struct cache_ticket ticket;
 	struct listing *listing;
 	struct scanned *folder;
 
 	if (scan->breadth == 0 || !is_scanning(scan))
 		return;
 	ticket = cache_take_ticket(scan->fs->cache);
-	listing = cache_get_listing(scan->fs->cache, dir, &made);
+	listing = cache_peek_listing(scan->fs->cache, dir);
 	if (!listing)
 		return;
 	pthread_mutex_lock(&scan->lock);
