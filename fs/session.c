@@ -84,7 +84,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->cache = cache;
 	fs->base_path = g_strdup(settings->base_path);
 	fs->nodes = node_table_new(fs->base_path);
-	fs->handles = handle_table_new();
+	fs->handles = handle_table_new(!settings->sync_write);
 	fs->streams = stream_table_new();
 	fs->walk = walk_new(fs, settings->walk_ahead);
 	fs->stage = stage_new(&settings->stage, client);
