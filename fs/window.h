@@ -28,8 +28,8 @@
 #define WINDOW_MAX (32 * MIB)
 /* Of that for one file. */
 #define WINDOW_SHARE_MAX (16 * MIB)
-/* To begin with: what OpenSSH's server grants, so that the first round trip is as full as any. */
-#define WINDOW_FIRST (2 * MIB)
+/* To begin with: twice what OpenSSH's server grants a round trip, so that the next one is ready, too. */
+#define WINDOW_FIRST (4 * MIB)
 /* At least: two of the largest WRITEs, so that one is on its way while the other is answered. */
 #define WINDOW_MIN (512 * KIB)
 
