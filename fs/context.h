@@ -22,6 +22,7 @@ struct walk;
 struct scan;
 struct stats;
 struct stage;
+struct copies;
 
 /* Why the serving shall end; ending.c. */
 struct ending {
@@ -50,6 +51,7 @@ struct fs {
 	struct scan *scan;
 	struct stage *stage;
 	struct stats *stats;
+	struct copies *copies;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
 	struct autounmount *autounmount; /* set once by fs_mount() */

@@ -66,6 +66,12 @@ size_t window_limit(struct window *window)
 	return window->limit;
 }
 
+unsigned int window_waiting(struct window *window)
+{
+	LOCK_SCOPE(&window->lock);
+	return window->waiters.length;
+}
+
 /* ---- room ------------------------------------------------------------------------------------- */
 
 /* The last one may reach over the limit, which is less than one write on slow links, not over the maximum. */

@@ -55,6 +55,8 @@ int window_take(struct window *window, struct window_share *share, size_t size);
 void window_give(struct window *window, struct window_share *share, size_t size, uint64_t span_ns);
 /* Bytes that may be on their way now. */
 size_t window_limit(struct window *window);
+/* How many wait for room. */
+unsigned int window_waiting(struct window *window);
 
 /* Something that refers to the window, or to what must not end before it, comes or goes. */
 void window_enter(struct window *window);

@@ -266,9 +266,10 @@ int sftp_write_async(struct sftp_file *file, const void *buf, size_t size, uint6
 size_t sftp_file_max_write(const struct sftp_file *file);
 /*
  * Copies on the server (copy-data): `size` bytes, at most; both files on one connection.
- * -EOPNOTSUPP without the extension, -EXDEV on different connections, -EINVAL overlapping.
+ * `after` is about `from`. -EOPNOTSUPP without the extension, -EXDEV on different connections, -EINVAL
+ * overlapping.
  */
 int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_file *to,
-                   uint64_t to_offset, uint64_t size);
+                   uint64_t to_offset, uint64_t size, struct sftp_after *after);
 
 #endif
