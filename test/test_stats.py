@@ -320,7 +320,7 @@ def test_the_report_names_its_version(mount):
     m = mount(over="fake")
     report = control.call(m.path, control.GET_REPORT)
     version, size = (int.from_bytes(report[at:at + 4], "little") for at in (0, 4))
-    assert version == 1 and 4096 < size < control.REPLY_MAX
+    assert version == 2 and 4096 < size < control.REPLY_MAX
     assert not any(report[size:])
 
 
