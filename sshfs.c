@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <glib.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@
 #include "log.h"
 #include "options.h"
 #include "transport.h"
+#include "util.h"
 
 /* What the program is made of, in the order in which it is made. */
 struct program {
@@ -185,11 +187,22 @@ static int refresh(const struct options *options)
 	return control_refresh(options->path, &why) == 0 ? EXIT_SUCCESS : say_why(why);
 }
 
+/*
+ * The buffers of requests, up to 255 KiB each, come and go a thousand times a second. By default each is mapped
+ * and unmapped, and its pages are faulted in: a third of the CPU time of writing (80 faults a MiB).
+ */
+static void keep_buffers(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 4 * MIB);
+	mallopt(M_TRIM_THRESHOLD, 8 * MIB);
+}
+
 int main(int argc, char **argv)
 {
 	__attribute__((cleanup(tear_down))) struct program program = {.options = NULL};
 	char *why = NULL;
 
+	keep_buffers();
 	daemon_open_standard_fds();
 	if (options_parse(argc, argv, &program.options, &why) != 0)
 		return say_why(why);

@@ -187,6 +187,25 @@ static void add_ahead(GString *table, const struct report *report)
 	                       report->ahead.listed, report->ahead.used, report->ahead.targets);
 }
 
+/* Only where there was one: it is not for every server. */
+static void add_copies(GString *table, const struct report *report)
+{
+	g_autofree char *bytes = show_bytes(report->copies.bytes);
+	g_autofree char *position = show_bytes(report->copies.position);
+	g_autofree char *size = show_bytes(report->copies.size);
+	uint64_t whole = report->copies.size;
+
+	if (!report->copies.bytes && !report->copies.running)
+		return;
+	g_string_append_printf(table, "copies    %s copied on the server", bytes);
+	if (report->copies.running)
+		g_string_append_printf(
+			table, "; running: %" G_GUINT64_FORMAT ", at %s of %s (%.0f %%)",
+			report->copies.running, position, size,
+			whole ? 100.0 * (double)report->copies.position / (double)whole : 0.0);
+	g_string_append_c(table, '\n');
+}
+
 static void add_server(GString *table, const struct report *report)
 {
 	g_autofree char *sent = show_bytes(report->server.sent_bytes);
@@ -217,6 +236,7 @@ char *report_to_table(const struct report *report, const char *name)
 	g_string_append_c(table, '\n');
 	add_cache(table, report);
 	add_ahead(table, report);
+	add_copies(table, report);
 	add_server(table, report);
 	g_string_append_printf(table,
 	                       "kernel    %" G_GUINT64_FORMAT " nodes, %" G_GUINT64_FORMAT
@@ -294,6 +314,15 @@ static void put_ahead(GString *json, const struct report *report)
 	put_number(json, "targets", report->ahead.targets, "},\n");
 }
 
+static void put_copies(GString *json, const struct report *report)
+{
+	g_string_append(json, "  \"copies\": {");
+	put_number(json, "running", report->copies.running, ", ");
+	put_number(json, "position", report->copies.position, ", ");
+	put_number(json, "size", report->copies.size, ", ");
+	put_number(json, "bytes", report->copies.bytes, "},\n");
+}
+
 static void put_server(GString *json, const struct report *report)
 {
 	g_string_append_printf(json, "  \"server\": {\"connected\": %s, ",
@@ -327,6 +356,7 @@ char *report_to_json(const struct report *report)
 	put_operations(json, report);
 	put_cache(json, report);
 	put_ahead(json, report);
+	put_copies(json, report);
 	put_server(json, report);
 	put_nodes(json, report);
 	g_string_append(json, "}\n");

@@ -14,7 +14,7 @@
 #include "operation.h"
 
 /* To be counted up whenever the struct changes. */
-#define REPORT_VERSION 1
+#define REPORT_VERSION 2
 
 /*
  * Bucket 0 counts latencies below 512 ns, each next one those up to twice as long; the last one all
@@ -46,6 +46,9 @@ struct report {
 	struct {
 		uint64_t listed, used, targets;
 	} ahead; /* as struct walk_stats has it */
+	struct {
+		uint64_t running, position, size, bytes;
+	} copies; /* on the server, as struct copy_progress has it */
 	struct {
 		uint64_t connected, connects, sent, sent_bytes, received, received_bytes;
 		uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns;

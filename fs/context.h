@@ -23,6 +23,7 @@ struct scan;
 struct history;
 struct stats;
 struct stage;
+struct copies;
 
 /* Why the serving shall end; ending.c. */
 struct ending {
@@ -52,6 +53,7 @@ struct fs {
 	struct history *history;
 	struct stage *stage;
 	struct stats *stats;
+	struct copies *copies;
 	struct fuse_session *session;    /* set once by fs_mount(), under ending.lock */
 	char *mountpoint;                /* set once by fs_mount(); NULL for "/dev/fd/N" */
 	struct autounmount *autounmount; /* set once by fs_mount() */

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See handle.h. What is on its way to the server is counted per handle; the reply counts it down on a
- * thread of the client.
- *
- * The race that shaped it: the last reply comes while the handle is released. Each write on its way
- * therefore holds a reference to its handle.
+ * See handle.h. What is written goes through the handle's writer, which what is on its way keeps alive: so a
+ * handle can be released while replies are still to come.
  */
 #include "handle.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <stdatomic.h>
 
-#include "cancel.h"
-#include "clock.h"
 #include "lock.h"
 #include "stage.h"
-#include "util.h"
+#include "window.h"
+#include "writer.h"
 
 struct handle {
 	gint refs;                        /* atomic */
@@ -25,33 +20,28 @@ struct handle {
 	uint64_t node;                    /* set once */
 	_Atomic(struct sftp_file *) file; /* set once, at the latest when it is needed; owned */
 	struct stage_reader *reader;      /* set once; owned; may be NULL */
+	struct writer *writer;            /* set once; owned; NULL: it is for reading only */
 	int open_flags;                   /* set once */
-
-	pthread_mutex_t lock;
-	pthread_cond_t answered; /* something on its way has been answered */
-	GQueue flights;          /* on their way, oldest first; protected by lock */
-	uint64_t last_flight;    /* number of the latest; protected by lock */
-	size_t in_flight;        /* bytes on their way; protected by lock */
-	int error;               /* first one not reported yet, negative; protected by lock */
-	bool failed;             /* a write has failed: each one is waited for; protected by lock */
 };
 
 struct handle_table {
+	struct window *window; /* set once; owned */
+	bool gathers;          /* set once */
+
 	pthread_mutex_t lock;
-	GHashTable *by_node;   /* node id -> GPtrArray of struct handle; protected by lock */
-	unsigned int count;    /* protected by lock */
-	unsigned int flights;  /* of all handles, released ones too; protected by lock */
-	pthread_cond_t landed; /* there are no flights any more */
+	GHashTable *by_node; /* node id -> GPtrArray of struct handle; protected by lock */
+	unsigned int count;  /* protected by lock */
 };
 
 /* ---- the table ---------------------------------------------------------------------------------- */
 
-struct handle_table *handle_table_new(void)
+struct handle_table *handle_table_new(bool gathers)
 {
 	struct handle_table *table = g_new0(struct handle_table, 1);
 
+	table->window = window_new();
+	table->gathers = gathers;
 	pthread_mutex_init(&table->lock, NULL);
-	lock_cond_init(&table->landed);
 	table->by_node = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
 	                                       (GDestroyNotify)g_ptr_array_unref);
 	return table;
@@ -76,7 +66,7 @@ void handle_table_free(struct handle_table *table)
 		return;
 	unref_all(table);
 	g_hash_table_unref(table->by_node);
-	pthread_cond_destroy(&table->landed);
+	window_free(table->window);
 	pthread_mutex_destroy(&table->lock);
 	g_free(table);
 }
@@ -116,6 +106,18 @@ unsigned int handle_count(struct handle_table *table)
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
+static bool is_writable(const struct handle *handle)
+{
+	return (handle->open_flags & O_ACCMODE) != O_RDONLY;
+}
+
+static enum writer_kind writer_kind(const struct handle_table *table, int open_flags)
+{
+	if (!table->gathers)
+		return WRITER_PLAIN;
+	return open_flags & O_APPEND ? WRITER_APPENDS : WRITER_GATHERS;
+}
+
 struct handle *handle_new(struct handle_table *table, uint64_t node, struct sftp_file *file,
                           int open_flags)
 {
@@ -126,8 +128,8 @@ struct handle *handle_new(struct handle_table *table, uint64_t node, struct sftp
 	handle->node = node;
 	handle->file = file;
 	handle->open_flags = open_flags;
-	pthread_mutex_init(&handle->lock, NULL);
-	lock_cond_init(&handle->answered);
+	if (is_writable(handle))
+		handle->writer = writer_new(table->window, file, writer_kind(table, open_flags));
 	table_add(table, handle);
 	return handle;
 }
@@ -143,9 +145,8 @@ void handle_unref(struct handle *handle)
 	if (!handle || !g_atomic_int_dec_and_test(&handle->refs))
 		return;
 	stage_reader_free(handle->reader);
+	writer_unref(handle->writer);
 	sftp_file_unref(handle->file);
-	pthread_cond_destroy(&handle->answered);
-	pthread_mutex_destroy(&handle->lock);
 	g_free(handle);
 }
 
@@ -190,14 +191,17 @@ int handle_open_flags(const struct handle *handle)
 
 /* ---- the writers of a node ----------------------------------------------------------------------- */
 
-static bool is_writable(const struct handle *handle)
+/* Adds a reference to `*handles`, which is NULL while there is none. */
+static void collect(GPtrArray **handles, struct handle *handle)
 {
-	return (handle->open_flags & O_ACCMODE) != O_RDONLY;
+	if (!*handles)
+		*handles = g_ptr_array_new_with_free_func((GDestroyNotify)handle_unref);
+	g_ptr_array_add(*handles, handle_ref(handle));
 }
 
 /*
- * The handles of a node that may have something on its way, referenced; NULL when there are none. With
- * `but` only those on another connection than its own.
+ * The handles of a node that may have something on its way, referenced, but for one; NULL when there are
+ * none.
  */
 static GPtrArray *writers_of(struct handle_table *table, uint64_t node, const struct handle *but)
 {
@@ -209,150 +213,13 @@ static GPtrArray *writers_of(struct handle_table *table, uint64_t node, const st
 	for (unsigned int i = 0; handles && i < handles->len; i++) {
 		struct handle *handle = g_ptr_array_index(handles, i);
 
-		if (!is_writable(handle) ||
-		    (but && sftp_file_shares_connection(handle->file, but->file)))
-			continue;
-		if (!writers)
-			writers = g_ptr_array_new_with_free_func((GDestroyNotify)handle_unref);
-		g_ptr_array_add(writers, handle_ref(handle));
+		if (is_writable(handle) && handle != but)
+			collect(&writers, handle);
 	}
 	return writers;
 }
 
-/* ---- write-behind ------------------------------------------------------------------------------- */
-
-/* One handle_write() that is on its way. */
-struct flight {
-	struct handle *handle; /* a reference */
-	GList link;            /* in handle->flights */
-	uint64_t number;
-	size_t size;
-	void (*written)(void *data);
-	void *data;
-};
-
-static void land(struct flight *flight, int error)
-{
-	struct handle *handle = flight->handle;
-	LOCK_SCOPE(&handle->lock);
-
-	g_queue_unlink(&handle->flights, &flight->link);
-	handle->in_flight -= flight->size;
-	if (error && !handle->error)
-		handle->error = error;
-	if (error)
-		handle->failed = true;
-	pthread_cond_broadcast(&handle->answered);
-}
-
-static void count_flight(struct handle_table *table, int delta)
-{
-	LOCK_SCOPE(&table->lock);
-	table->flights += (unsigned int)delta;
-	if (table->flights == 0)
-		pthread_cond_broadcast(&table->landed);
-}
-
-/* After that nothing of the flight refers to the table or to `data` any more. */
-static void flight_free(struct flight *flight)
-{
-	struct handle_table *table = flight->handle->table;
-
-	handle_unref(flight->handle);
-	g_free(flight);
-	count_flight(table, -1);
-}
-
-static void on_answered(void *data, int error)
-{
-	struct flight *flight = data;
-
-	flight->written(flight->data);
-	/* Given up when a part had been sent: those bytes are lost, and who waits was not interrupted. */
-	land(flight, error == -EINTR ? -EIO : error);
-	flight_free(flight);
-}
-
-static uint64_t last_flight(struct handle *handle)
-{
-	LOCK_SCOPE(&handle->lock);
-	return handle->last_flight;
-}
-
-/* True when more than `limit` bytes are on their way, or a flight up to that number is. */
-static bool is_on_its_way_locked(struct handle *handle, size_t limit, uint64_t number)
-{
-	const struct flight *oldest = g_queue_peek_head(&handle->flights);
-
-	return handle->in_flight > limit || (oldest && oldest->number <= number);
-}
-
-/* Waits until neither is: 0, or -EINTR. */
-static int await(struct handle *handle, size_t limit, uint64_t number)
-{
-	int error = 0;
-
-	cancel_begin_wait(&handle->lock, &handle->answered);
-	pthread_mutex_lock(&handle->lock);
-	if (is_on_its_way_locked(handle, limit, number))
-		sftp_turns_add();
-	while (is_on_its_way_locked(handle, limit, number) && !cancel_is_raised())
-		pthread_cond_wait(&handle->answered, &handle->lock);
-	if (is_on_its_way_locked(handle, limit, number))
-		error = -EINTR;
-	pthread_mutex_unlock(&handle->lock);
-	cancel_end_wait();
-	return error;
-}
-
-static int await_room(struct handle *handle, size_t size)
-{
-	return await(handle, HANDLE_IN_FLIGHT_MAX - MIN(size, HANDLE_IN_FLIGHT_MAX), 0);
-}
-
-/* Those that are on their way now: who goes on writing does not keep others waiting. */
-static int await_flights(struct handle *handle)
-{
-	return await(handle, SIZE_MAX, last_flight(handle));
-}
-
-/* Hands the bytes over; they count as on their way from here on. */
-static int take_off(struct handle *handle, const void *buf, size_t size, uint64_t offset,
-                    void (*written)(void *data), void *data)
-{
-	struct flight *flight = g_new(struct flight, 1);
-	int error;
-
-	*flight = (struct flight){
-		.handle = handle_ref(handle), .size = size, .written = written, .data = data};
-	flight->link.data = flight;
-	count_flight(handle->table, 1);
-	pthread_mutex_lock(&handle->lock);
-	flight->number = ++handle->last_flight;
-	g_queue_push_tail_link(&handle->flights, &flight->link);
-	handle->in_flight += size;
-	pthread_mutex_unlock(&handle->lock);
-	error = sftp_write_async(handle->file, buf, size, offset, on_answered, flight);
-	if (error) {
-		land(flight, error == -EINTR ? 0 : error);
-		flight_free(flight);
-		written(data);
-	}
-	return error;
-}
-
-static bool has_failed(struct handle *handle)
-{
-	LOCK_SCOPE(&handle->lock);
-	return handle->failed;
-}
-
-/* The first error that flush has not reported yet; it stays for flush. */
-static int pending_error(struct handle *handle)
-{
-	LOCK_SCOPE(&handle->lock);
-	return handle->error;
-}
+/* ---- writing ------------------------------------------------------------------------------------ */
 
 /* 0 or -EINTR; accepts NULL. */
 static int await_writers(GPtrArray *writers)
@@ -360,61 +227,58 @@ static int await_writers(GPtrArray *writers)
 	int error = 0;
 
 	for (unsigned int i = 0; writers && i < writers->len && !error; i++)
-		error = await_flights(g_ptr_array_index(writers, i));
+		error = writer_await(((struct handle *)g_ptr_array_index(writers, i))->writer);
 	return error;
 }
 
-/* On another connection the server would not know which of two writes of a file came first. */
-static int await_other_connections(struct handle *handle)
+static int await_or_push(struct writer *writer, bool shares_connection)
 {
-	g_autoptr(GPtrArray) writers = writers_of(handle->table, handle->node, handle);
+	if (!shares_connection)
+		return writer_await(writer);
+	writer_push(writer);
+	return 0;
+}
 
-	return await_writers(writers);
+/*
+ * Other handles of the file have written before: what they have gathered goes first. On another connection the
+ * server would not know which of two writes of a file came first: there that is waited for.
+ */
+static int line_up(struct handle *handle)
+{
+	g_autoptr(GPtrArray) others = writers_of(handle->table, handle->node, handle);
+	int error = 0;
+
+	for (unsigned int i = 0; others && i < others->len && !error; i++) {
+		struct handle *other = g_ptr_array_index(others, i);
+
+		error = await_or_push(other->writer,
+		                      sftp_file_shares_connection(other->file, handle->file));
+	}
+	return error;
 }
 
 int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
                  void (*written)(void *data), void *data)
 {
-	int error = await_other_connections(handle);
+	int error = line_up(handle);
 
-	if (!error)
-		error = await_room(handle, size);
-	if (!error)
-		error = pending_error(handle);
 	if (error) {
 		written(data);
 		return error;
 	}
-	error = take_off(handle, buf, size, offset, written, data);
-	if (!error && has_failed(handle))
-		error = await_flights(handle);
-	return error ? error : pending_error(handle);
+	return writer_write(handle->writer, buf, size, offset, written, data);
 }
 
 int handle_drain(struct handle *handle, bool take_error)
 {
-	int error = await_flights(handle);
+	int error = handle->writer ? writer_await(handle->writer) : 0;
 
-	if (error || !take_error)
-		return error;
-	LOCK_SCOPE(&handle->lock);
-	error = handle->error;
-	handle->error = 0;
-	return error;
+	return error || !take_error || !handle->writer ? error : writer_take_error(handle->writer);
 }
 
 bool handle_table_drain(struct handle_table *table, uint64_t span_ns)
 {
-	uint64_t end = clock_add(clock_now_ns(), span_ns);
-
-	LOCK_SCOPE(&table->lock);
-	for (;;) {
-		uint64_t now = clock_now_ns();
-
-		if (table->flights == 0 || now >= end)
-			return table->flights == 0;
-		lock_cond_wait_for(&table->landed, &table->lock, end - now);
-	}
+	return window_await_empty(table->window, span_ns);
 }
 
 /* ---- by node ------------------------------------------------------------------------------------ */

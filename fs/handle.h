@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An open file: the server's handle, and what is still on its way to the server (write-behind).
+ * An open file: the server's handle, and what is still on its way to the server (writer.h).
  *
  * Writes are handed to the connection and not waited for; their first error is kept until flush or
  * fsync reports it (handle_drain() with take_error). Stat, truncate and read of the same file wait for
  * them, too, since they must see the written data, but leave the error for its owner. Bytes on their way
- * are bounded per handle.
+ * are bounded over all handles (window.h).
  *
  * Handles are reference counted and listed by node, so that an unlinked file can still be stat'ed and
  * truncated, and so that all writers of a file can be drained.
@@ -22,7 +22,8 @@ struct handle;
 struct handle_table;
 struct stage_reader;
 
-struct handle_table *handle_table_new(void);
+/* `gathers`: small writes that adjoin may share a WRITE. */
+struct handle_table *handle_table_new(bool gathers);
 /* Unrefs the handles that are left; nothing may be on its way (handle_table_drain()). Accepts NULL. */
 void handle_table_free(struct handle_table *table);
 /*
@@ -55,17 +56,9 @@ struct stage_reader *handle_reader(const struct handle *handle); /* borrowed */
 uint64_t handle_node(const struct handle *handle);
 int handle_open_flags(const struct handle *handle);
 
-/* At most so many bytes of a handle are on their way. */
-#define HANDLE_IN_FLIGHT_MAX (8 * (size_t)1024 * 1024)
-
 /*
- * Write-behind of `size` bytes. Waits while HANDLE_IN_FLIGHT_MAX bytes are on their way, for writes of
- * the same node by handles on other connections (max_conns), which would not be in line, and for the
- * reply once a write of this handle has failed: then each write tells its own error. `written(data)` is
- * called once: when the server has answered, before the bytes stop counting as on their way, or at once
- * when nothing was sent; on any thread, possibly before this returns.
- * Returns 0, or -errno: of this write, or of an earlier one that flush and fsync have not reported yet
- * (they still will). -EINTR: cancelled.
+ * Write-behind, see writer_write(). Waits also for writes of the same node by handles on other connections
+ * (max_conns), which would not be in line. -EINTR: cancelled.
  */
 int handle_write(struct handle *handle, const void *buf, size_t size, uint64_t offset,
                  void (*written)(void *data), void *data);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The data of open files: read, write, seek for data and holes, copy on the server.
+ * The data of open files: read, write, seek for data and holes. (Copies on the server: copy.c.)
  *
  * A read waits for the writes of the same file that are on their way, whichever descriptor they came
  * from, so that one's own data is seen. A write is handed over and not waited for (handle.h), except
@@ -12,9 +12,6 @@
 #include "request.h"
 #include "stage.h"
 #include "util.h"
-
-/* Bytes of one copy on the server, which answers nothing else on that connection meanwhile. */
-#define COPY_MAX (64 * MIB)
 
 static struct handle *handle_of(const struct fuse_file_info *fi)
 {
@@ -88,40 +85,6 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
-
-/* A change of a node's contents, from its begin to its end, whatever becomes of the name meanwhile. */
-struct change {
-	struct fs *fs;
-	uint64_t node;
-	uint64_t offset, size; /* of the range, bytes */
-	uint64_t dir;
-	char *name; /* NULL: the node had no name at the begin; no attributes are kept of such */
-};
-
-static struct change *change_begin(struct fs *fs, uint64_t node, off_t offset, size_t size)
-{
-	struct change *change = g_new0(struct change, 1);
-
-	change->fs = fs;
-	change->node = node;
-	change->offset = (uint64_t)offset;
-	change->size = size;
-	stage_begin_change(fs->stage, node, change->offset, change->size);
-	if (place_of_node(fs, node, &change->dir, &change->name))
-		cache_on_change(fs->cache, CACHE_BEGINS, change->dir, change->name);
-	return change;
-}
-
-static void change_end(void *data)
-{
-	struct change *change = data;
-
-	if (change->name)
-		cache_on_change(change->fs->cache, CACHE_ENDED, change->dir, change->name);
-	stage_end_change(change->fs->stage, change->node, change->offset, change->size);
-	g_free(change->name);
-	g_free(change);
-}
 
 /* One that appends goes to wherever the end is. */
 static struct change *change_begin_write(struct fs *fs, struct handle *handle, off_t offset,
@@ -239,72 +202,9 @@ static void op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
 	request_end_lseek(&request, lseek_work(request.fs, node, offset, whence));
 }
 
-/* ---- copying on the server ---------------------------------------------------------------------- */
-
-/* The server does not say how much it has copied: no more is asked for than there is. */
-static int clamp_to_source(struct sftp_file *source, off_t offset, size_t *size)
-{
-	struct sftp_attrs attrs;
-	int error = sftp_fstat(source, &attrs);
-
-	if (error)
-		return error;
-	*size = MIN(*size, COPY_MAX);
-	*size = (uint64_t)offset >= attrs.size ? 0 : MIN(*size, attrs.size - (uint64_t)offset);
-	return 0;
-}
-
-/*
- * A server that refuses without saying why (OpenSSH does for two handles of one file) can still be read
- * from and written to, which tells the true error if there is one.
- */
-static int copy_error(int error)
-{
-	return error == -EIO || error == -EPERM || error == -EINVAL ? -EXDEV
-	                                                            : request_io_error(error);
-}
-
-static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, struct handle *to,
-                         off_t to_offset, size_t size)
-{
-	struct sftp_file *source;
-	struct change *change;
-	int error;
-
-	if (!(sftp_client_extensions(fs->client) & SFTP_EXT_COPY_DATA))
-		return -ENOSYS;
-	error = handle_drain_node(fs->handles, handle_node(from));
-	if (!error)
-		error = handle_drain_node(fs->handles, handle_node(to));
-	if (!error)
-		error = open_late(fs, from, &source);
-	if (!error)
-		error = clamp_to_source(source, from_offset, &size);
-	if (error || size == 0)
-		return request_io_error(error);
-	change = change_begin(fs, handle_node(to), to_offset, size);
-	error = sftp_copy_data(source, (uint64_t)from_offset, handle_file(to), (uint64_t)to_offset,
-	                       size);
-	change_end(change);
-	return error ? copy_error(error) : (ssize_t)size;
-}
-
-/* EXDEV and EOPNOTSUPP make the kernel copy through here, by read and write. */
-static void op_copy_file_range(fuse_req_t req, fuse_ino_t from_node, off_t from_offset,
-                               struct fuse_file_info *from, fuse_ino_t to_node, off_t to_offset,
-                               struct fuse_file_info *to, size_t size, int flags)
-{
-	struct request request;
-
-	request_begin(&request, req, OP_COPY);
-	request_end_write(&request, copy_work(request.fs, handle_of(from), from_offset,
-	                                      handle_of(to), to_offset, size));
-}
-
 void io_add_ops(struct fuse_lowlevel_ops *ops)
 {
 	ops->read = op_read;
 	ops->write_buf = op_write_buf;
 	ops->lseek = op_lseek;
-	ops->copy_file_range = op_copy_file_range;
 }

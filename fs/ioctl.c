@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "copy.h"
 #include "refresh.h"
 #include "request.h"
 #include "stats.h"
@@ -37,6 +38,17 @@ static void get_ahead(struct fs *fs, struct report *report)
 	report->ahead.targets = stats.targets;
 }
 
+static void get_copies(struct fs *fs, struct report *report)
+{
+	struct copy_progress progress;
+
+	copies_get_progress(fs->copies, &progress);
+	report->copies.running = progress.running;
+	report->copies.position = progress.position;
+	report->copies.size = progress.size;
+	report->copies.bytes = progress.bytes;
+}
+
 static void get_server(struct fs *fs, struct report *report)
 {
 	struct sftp_client_stats stats;
@@ -61,6 +73,7 @@ void fs_get_report(struct fs *fs, struct report *ret_report)
 	ret_report->nodes.open_files = handle_count(fs->handles);
 	get_cache(fs, ret_report);
 	get_ahead(fs, ret_report);
+	get_copies(fs, ret_report);
 	get_server(fs, ret_report);
 }
 

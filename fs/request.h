@@ -31,6 +31,7 @@
 #include "operation.h"
 
 struct interrupt;
+struct change;
 
 struct request {
 	fuse_req_t req;
@@ -117,6 +118,13 @@ int place_error(struct fs *fs, uint64_t node, int error);
 int place_fetch(struct fs *fs, const char *path, struct sftp_attrs *ret_attrs);
 
 /*
+ * change.c: a change of a node's contents, `size` bytes from `offset`, from its begin to its end, whatever becomes of
+ * the name meanwhile. The end frees it; any thread.
+ */
+struct change *change_begin(struct fs *fs, uint64_t node, off_t offset, size_t size);
+void change_end(void *change);
+
+/*
  * lookup.c: the kernel is told of a name whose attributes are known. Enters the node, puts the name
  * into the cache and fills *ret_entry with the remaining times to live. `ticket` was taken before the
  * server was asked. -ESTALE: the folder has vanished meanwhile.
@@ -182,7 +190,8 @@ void dir_add_ops(struct fuse_lowlevel_ops *ops);     /* opendir ... releasedir, 
 void namei_add_ops(struct fuse_lowlevel_ops *ops);   /* mknod, mkdir, unlink, rmdir, rename, link */
 void symlink_add_ops(struct fuse_lowlevel_ops *ops); /* symlink, readlink */
 void open_add_ops(struct fuse_lowlevel_ops *ops);    /* open, create, release, flush, fsync */
-void io_add_ops(struct fuse_lowlevel_ops *ops);      /* read, write_buf, lseek, copy_file_range */
+void io_add_ops(struct fuse_lowlevel_ops *ops);      /* read, write_buf, lseek */
+void copy_add_ops(struct fuse_lowlevel_ops *ops);    /* copy_file_range */
 void space_add_ops(struct fuse_lowlevel_ops *ops);   /* statfs, fallocate */
 void control_add_ops(struct fuse_lowlevel_ops *ops); /* ioctl */
 

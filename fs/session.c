@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "copy.h"
 #include "ending.h"
 #include "lock.h"
 #include "log.h"
@@ -67,6 +68,7 @@ static struct fuse_lowlevel_ops gather_ops(void)
 	symlink_add_ops(&ops);
 	open_add_ops(&ops);
 	io_add_ops(&ops);
+	copy_add_ops(&ops);
 	space_add_ops(&ops);
 	control_add_ops(&ops);
 	return ops;
@@ -85,7 +87,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->cache = cache;
 	fs->base_path = g_strdup(settings->base_path);
 	fs->nodes = node_table_new(fs->base_path);
-	fs->handles = handle_table_new();
+	fs->handles = handle_table_new(!settings->sync_write);
 	fs->streams = stream_table_new();
 	fs->walk = walk_new(fs, settings->walk_ahead);
 	fs->stage = stage_new(&settings->stage, client);
@@ -93,6 +95,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 		fs, settings->no_readahead || settings->direct_io ? 0 : settings->scan_ahead);
 	fs->history = history_new(fs, settings->walk_ahead > 0);
 	fs->stats = stats_new();
+	fs->copies = copies_new();
 	pthread_mutex_init(&fs->open_dirs.lock, NULL);
 	pthread_mutex_init(&fs->ending.lock, NULL);
 	pthread_cond_init(&fs->ending.asked_cond, NULL);
@@ -119,6 +122,7 @@ void fs_clear(struct fs **fs_pointer)
 	history_free(fs->history);
 	handle_table_free(fs->handles);
 	stage_free(fs->stage);
+	copies_free(fs->copies);
 	dir_free_all(fs);
 	stream_table_free(fs->streams);
 	pthread_mutex_destroy(&fs->open_dirs.lock);

@@ -12,7 +12,8 @@
 
 #include "util.h"
 
-#define REWRITE_MAX (256 * MIB) /* what the workaround reads into memory at most */
+#define REWRITE_MAX  (256 * MIB) /* what the workaround reads into memory at most */
+#define REWRITE_STEP (8 * MIB)   /* and has on its way to the server */
 
 /* ---- the workaround --------------------------------------------------------------------------- */
 
@@ -78,7 +79,9 @@ static int write_path(struct fs *fs, const char *path, const void *buf, size_t s
 
 	if (error)
 		return error;
-	error = write_and_wait(file, buf, size, offset);
+	for (size_t at = 0; at < size && !error; at += REWRITE_STEP)
+		error = write_and_wait(file, (const char *)buf + at, MIN(size - at, REWRITE_STEP),
+		                       offset + at);
 	sftp_file_unref(file);
 	return error;
 }

@@ -267,20 +267,23 @@ size_t sftp_max_read(const struct sftp_file *file);
 int sftp_read_async(struct sftp_file *file, void *buf, size_t size, uint64_t offset,
                     sftp_piece_fn done, void *data);
 /*
- * Sends `size` bytes as WRITEs without waiting for the replies; the buffer is no longer needed on
- * return. `done(data, error)` is called once, when all have been answered (error: 0 or the first -errno,
- * with -ENOSPC, -EDQUOT, -EFBIG told apart where possible), on a client thread, possibly before this
- * returns; it must not wait for the network. Waits itself only for back-pressure of the connection,
- * which sftp_cancel_raise() ends. Returns 0, or -errno and done() is not called: -EFBIG the range ends
- * beyond 2^63, -EINTR cancelled while it waited, -ENOTCONN.
+ * Sends `size` bytes as WRITEs without waiting for anything: neither for the replies nor, as other requests do, for
+ * the connection to take what is queued. So the caller bounds the bytes that are on their way. The buffer is no
+ * longer needed on return. `done(data, error)` is called once, when all have been answered (error: 0 or the
+ * first -errno, with -ENOSPC, -EDQUOT, -EFBIG told apart where possible), on a thread of the client, never the
+ * caller's, possibly before this returns; it must not wait for the network, but may write more. Returns 0, or -errno and done() is not
+ * called: -EFBIG the range ends beyond 2^63, -ENOTCONN.
  */
 int sftp_write_async(struct sftp_file *file, const void *buf, size_t size, uint64_t offset,
                      void (*done)(void *data, int error), void *data);
+/* Bytes that one WRITE may carry; what is written in multiples of that makes no small ones. */
+size_t sftp_file_max_write(const struct sftp_file *file);
 /*
  * Copies on the server (copy-data): `size` bytes, at most; both files on one connection.
- * -EOPNOTSUPP without the extension, -EXDEV on different connections, -EINVAL overlapping.
+ * `after` is about `from`. -EOPNOTSUPP without the extension, -EXDEV on different connections, -EINVAL
+ * overlapping.
  */
 int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_file *to,
-                   uint64_t to_offset, uint64_t size);
+                   uint64_t to_offset, uint64_t size, struct sftp_after *after);
 
 #endif

@@ -254,10 +254,11 @@ static bool overlap(uint64_t a, uint64_t b, uint64_t size)
 
 /* On the wire a size of 0 means "to the end of the file", which nobody has asked for. */
 int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_file *to,
-                   uint64_t to_offset, uint64_t size)
+                   uint64_t to_offset, uint64_t size, struct sftp_after *after)
 {
 	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
+	AUTO_CALL after_call = NULL;
 	int error;
 
 	if (from->conn != to->conn)
@@ -278,6 +279,10 @@ int sftp_copy_data(struct sftp_file *from, uint64_t from_offset, struct sftp_fil
 	error = call_start(from->conn, SFTP_EXTENDED, &body, &call);
 	if (error)
 		return error;
+	after_ask_handle(after, from->conn, &from->handle, &after_call);
 	error = call_reply(call, SFTP_OP_COPY, SFTP_STATUS, NULL);
-	return error ? diagnose_store(to, call, error, size) : 0;
+	if (error)
+		return diagnose_store(to, call, error, size);
+	after_take(after, from->client, after_call, NULL);
+	return 0;
 }

@@ -13,8 +13,9 @@
  * for more. Slots go on only under the reading's lock and while nobody has given up; the caller sets
  * that mark under the lock and then takes the sinks away, so that none can appear afterwards.
  *
- * Writing. A `writing` counts the WRITEs in flight; the last reply ends it. A vague failure is looked
- * into by one more request from there, since done() must not wait.
+ * Writing. A `writing` counts the WRITEs that are not answered, from the start all of them, so that it is always a
+ * reply that ends it: whoever writes may hold locks that done() takes. A vague failure is looked into by one
+ * more request from there, since done() must not wait.
  *
  * Lock order: a reading's lock, then the connection's.
  */
@@ -273,7 +274,7 @@ struct writing {
 	void (*done)(void *data, int error);
 	void *data;
 	size_t size;               /* bytes altogether */
-	atomic_uint in_flight;     /* WRITEs not answered, and one for the submitter */
+	atomic_size_t left;        /* WRITEs not answered, those not yet sent among them */
 	atomic_int error;          /* the first one */
 	atomic_bool vague;         /* the cause of `error` is to be looked for */
 	struct sftp_request space; /* FSTATVFS, after a vague failure */
@@ -326,7 +327,7 @@ static bool ask_for_space(struct writing *writing)
 
 static void leave(struct writing *writing)
 {
-	if (atomic_fetch_sub(&writing->in_flight, 1) != 1)
+	if (atomic_fetch_sub(&writing->left, 1) != 1)
 		return;
 	if (!(writing->vague && ask_for_space(writing)))
 		writing_end(writing, writing->error);
@@ -361,7 +362,6 @@ static int send_part(struct writing *writing, struct writing_part *part, const u
 {
 	struct sftp_file *file = writing->file;
 	WIRE_AUTO body = {0};
-	int error;
 
 	wire_buf_init(&body);
 	wire_put_bytes(&body, file->handle.data, file->handle.size);
@@ -369,22 +369,36 @@ static int send_part(struct writing *writing, struct writing_part *part, const u
 	wire_put_u32(&body, (uint32_t)size);
 	part->writing = writing;
 	part->request.done = on_written;
-	atomic_fetch_add(&writing->in_flight, 1);
-	error = sftp_conn_submit(file->conn, &part->request, SFTP_WRITE, &body, bytes, size);
-	if (error)
-		atomic_fetch_sub(&writing->in_flight, 1);
+	part->request.urgent = true; /* whoever writes has his own bound, client.h */
+	return sftp_conn_submit(file->conn, &part->request, SFTP_WRITE, &body, bytes, size);
+}
+
+/*
+ * The last `unsent` WRITEs could not be sent. When others have been, and will be answered, the failure comes to
+ * done().
+ */
+static int give_up_writing(struct writing *writing, size_t unsent, int error)
+{
+	note_error(writing, error, false);
+	if (atomic_fetch_sub(&writing->left, unsent) != unsent)
+		return 0;
+	sftp_file_unref(writing->file);
+	g_free(writing);
 	return error;
+}
+
+size_t sftp_file_max_write(const struct sftp_file *file)
+{
+	return payload_max(file->client->settings.max_write, sftp_conn_max_write(file->conn));
 }
 
 int sftp_write_async(struct sftp_file *file, const void *buf, size_t size, uint64_t offset,
                      void (*done)(void *data, int error), void *data)
 {
-	size_t piece =
-		payload_max(file->client->settings.max_write, sftp_conn_max_write(file->conn));
+	size_t piece = sftp_file_max_write(file);
 	size_t count = MAX((size + piece - 1) / piece, 1);
 	struct writing *writing;
-	size_t sent = 0;
-	int error = 0;
+	int error;
 
 	if (offset > INT64_MAX || size > INT64_MAX - offset)
 		return -EFBIG;
@@ -393,22 +407,12 @@ int sftp_write_async(struct sftp_file *file, const void *buf, size_t size, uint6
 	writing->done = done;
 	writing->data = data;
 	writing->size = size;
-	writing->in_flight = 1;
-	for (size_t i = 0; i < count && !error; i++) {
-		size_t part = MIN(piece, size - sent);
-
-		error = send_part(writing, &writing->parts[i], (const uint8_t *)buf + sent, part,
-		                  offset + sent);
-		if (!error)
-			sent += part;
+	writing->left = count;
+	for (size_t i = 0; i < count; i++) {
+		error = send_part(writing, &writing->parts[i], (const uint8_t *)buf + i * piece,
+		                  MIN(piece, size - i * piece), offset + i * piece);
+		if (error)
+			return give_up_writing(writing, count - i, error);
 	}
-	if (error && sent == 0) {
-		sftp_file_unref(writing->file);
-		g_free(writing);
-		return error;
-	}
-	/* What was sent before will be answered: the failure comes to done(). */
-	note_error(writing, error, false);
-	leave(writing);
 	return 0;
 }

@@ -88,7 +88,7 @@ static void note_jump(struct pattern *pattern, const struct pattern_limits *limi
 	}
 	if (offset + size == pattern->start)
 		kind = PATTERN_BACKWARD;
-	else if (same && pattern->steady >= STEADY_MIN)
+	else if (same && stride != 0 && pattern->steady >= STEADY_MIN)
 		kind = PATTERN_STRIDED;
 	if (kind != pattern->kind) {
 		pattern->span = size;

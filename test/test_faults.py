@@ -72,7 +72,7 @@ def test_killed_while_reading(mount, proxy, server_dir):
 
 def test_killed_while_writing(mount, proxy, server_dir):
     """The error reaches the writer, at the latest when he closes."""
-    m = mount(over=proxy(ends_at=["WRITE", 20]), expect_noise=True)
+    m = mount(over=proxy(ends_at=["WRITE", 10]), expect_noise=True)
     fd = os.open(m.path / "file", os.O_CREAT | os.O_WRONLY)
     problems = []
     for call in [lambda: os.write(fd, bytes(1 << 20))] * 4 + [lambda: os.close(fd)]:

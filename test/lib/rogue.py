@@ -44,7 +44,8 @@ CODES = {errno.ENOENT: NO_SUCH_FILE, errno.ENOTDIR: NO_SUCH_FILE, errno.EBADF: N
 
 EXTENSIONS = {"posix-rename@openssh.com": "1", "statvfs@openssh.com": "2",
               "fstatvfs@openssh.com": "2", "hardlink@openssh.com": "1", "fsync@openssh.com": "1",
-              "lsetstat@openssh.com": "1", "limits@openssh.com": "1"}
+              "lsetstat@openssh.com": "1", "limits@openssh.com": "1",
+              "copy-data": "1"}
 
 NAMES_A_REPLY = 100
 LIMITS = (262144, 261120, 261120, 0)  # packet, read, write, handles
@@ -256,6 +257,13 @@ class Files:
 
     def do_fsync(self, fields):
         os.fsync(self.opened(fields))
+
+    def do_copy_data(self, fields):
+        source, at, size = self.opened(fields), fields.number(">Q"), fields.number(">Q")
+        target, to = self.opened(fields), fields.number(">Q")
+        while size and (some := os.pread(source, min(size, 1 << 20), at)):
+            os.pwrite(target, some, to)
+            at, to, size = at + len(some), to + len(some), size - len(some)
 
     def do_opendir(self, fields):
         folder = self.path(fields)

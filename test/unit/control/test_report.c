@@ -81,6 +81,10 @@ static struct report *example(void)
 	report->ahead.listed = 5;
 	report->ahead.used = 4;
 	report->ahead.targets = 3;
+	report->copies.running = 2;
+	report->copies.position = 3 * 1024 * 1024;
+	report->copies.size = 6 * 1024 * 1024;
+	report->copies.bytes = 1024;
 	add(&report->operations[OP_LOOKUP], 2000, 10);
 	report->operations[OP_LOOKUP].from_cache = 8;
 	report->operations[OP_LOOKUP].trips_saved = 8;
@@ -140,6 +144,8 @@ static void test_table(void)
 	            "cache 0 names, 0 listings, 0 B; 3 hits, 1 misses (75 %), "
 	            "0 late answers dropped");
 	assert_line(table, "ahead", "ahead 5 folders listed, 4 of them used; 3 link targets read");
+	assert_line(table, "copies",
+	            "copies 1.0 KiB copied on the server; running: 2, at 3.0 MiB of 6.0 MiB (50 %)");
 	g_assert_true(g_str_has_suffix(table, "\n"));
 	g_assert_null(strstr(table, " \n"));
 }

@@ -583,11 +583,11 @@ static void test_copy_data(void)
 	fix.status = SFTP_OK;
 	a = open_file(&fix);
 	b = open_file(&fix);
-	g_assert_cmpint(sftp_copy_data(a, 0, a, 10, 11), ==, -EINVAL);
-	g_assert_cmpint(sftp_copy_data(a, 10, a, 0, 11), ==, -EINVAL);
-	g_assert_cmpint(sftp_copy_data(a, 0, b, 0, 0), ==, 0);
-	g_assert_cmpint(sftp_copy_data(a, 0, a, 10, 10), ==, 0);
-	g_assert_cmpint(sftp_copy_data(a, 0, b, 10, 100), ==, 0);
+	g_assert_cmpint(sftp_copy_data(a, 0, a, 10, 11, NULL), ==, -EINVAL);
+	g_assert_cmpint(sftp_copy_data(a, 10, a, 0, 11, NULL), ==, -EINVAL);
+	g_assert_cmpint(sftp_copy_data(a, 0, b, 0, 0, NULL), ==, 0);
+	g_assert_cmpint(sftp_copy_data(a, 0, a, 10, 10, NULL), ==, 0);
+	g_assert_cmpint(sftp_copy_data(a, 0, b, 10, 100, NULL), ==, 0);
 	sftp_file_unref(a);
 	sftp_file_unref(b);
 	check_log(&fix, "copy-data\ncopy-data\n");
@@ -616,7 +616,7 @@ static void test_stale(void)
 	g_assert_cmpint(sftp_read(file, buf, sizeof(buf), 0), ==, -ENOTCONN);
 	g_assert_cmpint(sftp_fstat(file, &attrs), ==, -ENOTCONN);
 	g_assert_cmpint(write_and_wait(file, 10, 0), ==, -ENOTCONN);
-	g_assert_cmpint(sftp_copy_data(file, 0, fresh, 0, 1), ==, -EXDEV);
+	g_assert_cmpint(sftp_copy_data(file, 0, fresh, 0, 1, NULL), ==, -EXDEV);
 	g_assert_cmpint(sftp_fstat(fresh, &attrs), ==, 0);
 	sftp_file_unref(file);
 	sftp_file_unref(fresh);

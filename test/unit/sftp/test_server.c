@@ -324,7 +324,7 @@ static void test_copy_data(void)
 		g_assert_cmpint(sftp_write_async(a, "0123456789", 10, 0, on_written, &written), ==,
 		                0);
 		peer_await(&written, 1);
-		g_assert_cmpint(sftp_copy_data(a, 2, b, 1, 5), ==, 0);
+		g_assert_cmpint(sftp_copy_data(a, 2, b, 1, 5, NULL), ==, 0);
 		g_assert_cmpint(sftp_read(b, buf, sizeof(buf), 0), ==, 6);
 		g_assert_cmpmem(buf, 6, "\00023456", 6);
 		sftp_file_unref(a);

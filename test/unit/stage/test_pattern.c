@@ -146,6 +146,19 @@ static void test_strided(gconstpointer data)
 	g_assert_cmpuint(pieces, <=, 40 - 3 + narrow.window / (4 * KIB));
 }
 
+/* No stride at all: there is nothing to foretell. */
+static void test_the_same_place(void)
+{
+	struct pattern pattern = {.kind = PATTERN_NEW};
+	struct pattern_limits narrow = limits;
+
+	narrow.fits_held = false;
+	for (int i = 0; i < 20; i++)
+		g_assert_cmpuint(read_and_fetch(&pattern, &narrow, 32 * MIB, 4 * KIB).bytes, <=,
+		                 4 * KIB);
+	g_assert_cmpint(pattern.kind, !=, PATTERN_STRIDED);
+}
+
 static uint64_t dice(GRand *rand)
 {
 	return (uint64_t)g_rand_int_range(rand, 0, (gint32)(limits.size / (4 * KIB))) * 4 * KIB;
@@ -247,6 +260,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/pattern/sequential/disorder", test_sequential_out_of_order);
 	g_test_add_func("/pattern/sequential/once", test_sequential_tells_each_range_once);
 	g_test_add_func("/pattern/backward", test_backward);
+	g_test_add_func("/pattern/strided/nowhere", test_the_same_place);
 	g_test_add_data_func("/pattern/strided/forward", &forward, test_strided);
 	g_test_add_data_func("/pattern/strided/backward", &backward, test_strided);
 	g_test_add_func("/pattern/random/large", test_random_in_a_file_that_is_too_large);
