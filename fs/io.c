@@ -260,9 +260,43 @@ static int copy_error(int error)
 	                                                            : request_io_error(error);
 }
 
+/*
+ * The server can copy between two files of one connection only: else the source is opened again on that of the target.
+ * By its name that may have become another file meanwhile, which its size and time would show. -EXDEV: it
+ * cannot be done, which the kernel then does itself.
+ */
+static int open_source_beside(struct fs *fs, struct handle *from, struct sftp_file *to,
+                              struct sftp_file **ret_file)
+{
+	g_autofree char *path = node_path(fs->nodes, handle_node(from));
+	struct sftp_attrs wanted, found;
+	struct sftp_file *file;
+
+	if (!path || sftp_open_beside(to, path, SFTP_OPEN_READ, &file) != 0)
+		return -EXDEV;
+	if (sftp_fstat(handle_file(from), &wanted) == 0 && sftp_fstat(file, &found) == 0 &&
+	    found.size == wanted.size && found.mtime == wanted.mtime) {
+		*ret_file = file;
+		return 0;
+	}
+	sftp_file_unref(file);
+	return -EXDEV;
+}
+
+/* The source as a file on the connection of the target; the caller unrefs it. */
+static int get_source(struct fs *fs, struct handle *from, struct handle *to,
+                      struct sftp_file **ret_file)
+{
+	if (!sftp_file_shares_connection(handle_file(from), handle_file(to)))
+		return open_source_beside(fs, from, handle_file(to), ret_file);
+	*ret_file = sftp_file_ref(handle_file(from));
+	return 0;
+}
+
 static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, struct handle *to,
                          off_t to_offset, size_t size)
 {
+	struct sftp_file *source;
 	struct change *change;
 	int error;
 
@@ -275,10 +309,14 @@ static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, 
 		error = clamp_to_source(handle_file(from), from_offset, &size);
 	if (error || size == 0)
 		return request_io_error(error);
+	error = get_source(fs, from, to, &source);
+	if (error)
+		return request_io_error(error);
 	change = change_begin(fs, handle_node(to), to_offset, size);
-	error = sftp_copy_data(handle_file(from), (uint64_t)from_offset, handle_file(to),
-	                       (uint64_t)to_offset, size);
+	error = sftp_copy_data(source, (uint64_t)from_offset, handle_file(to), (uint64_t)to_offset,
+	                       size);
 	change_end(change);
+	sftp_file_unref(source);
 	return error ? copy_error(error) : (ssize_t)size;
 }
 
