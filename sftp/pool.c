@@ -140,7 +140,7 @@ static struct choice choose_locked(struct sftp_pool *pool,
                                    bool (*fits)(const struct sftp_pool *pool,
                                                 const struct slot *slot))
 {
-	struct choice best = {NULL};
+	struct choice best = {.slot = NULL};
 
 	for (unsigned int i = 0; i < pool->settings.max_conns; i++) {
 		struct slot *slot = &pool->slots[i];

@@ -216,8 +216,8 @@ def test_logins_of_their_own(login, mount, server_dir):
 
 def test_multiplex_yes(login, mount, server_dir):
     login = login()
-    m = mount_from(mount, login, "max_conns=3,multiplex=yes", at=server_dir)
-    open_all(m, login, 3)
+    m = mount_from(mount, login, "max_conns=2,multiplex=yes", at=server_dir)
+    open_all(m, login, 2)
     assert login.accepted() == 1
 
 
@@ -262,8 +262,8 @@ def test_the_command_line_of_a_master(login, mount, server_dir):
 def test_nothing_outlives_a_killed_daemon(login, mount, server_dir):
     """All ssh end with it; the folder of their socket is removed by the next mount."""
     login = login("secret")
-    m = mount_from(mount, login, "max_conns=3", at=server_dir)
-    open_all(m, login, 3)
+    m = mount_from(mount, login, "max_conns=2", at=server_dir)
+    open_all(m, login, 2)
     os.kill(m.pid, signal.SIGKILL)
     m.process.wait()
     processes.wait_until(lambda: not m.processes(), "the end of all ssh")
@@ -286,16 +286,16 @@ def readable(path):
 def test_reconnecting(login, mount, server_dir, how):
     """The server dies, or the master without a word, whose socket is still there: it all comes back."""
     login = login()
-    m = mount_from(mount, login, f"max_conns=3,multiplex=yes,reconnect,{QUIET}", at=server_dir,
+    m = mount_from(mount, login, f"max_conns=2,multiplex=yes,reconnect,{QUIET}", at=server_dir,
                    expect_noise=True)
-    names = open_all(m, login, 3)
+    names = open_all(m, login, 2)
     if how == "server":
         login.server.kill()
     else:
         [master] = [pid for pid in m.ssh() if "-oControlMaster=yes" in processes.command_of(pid)]
         os.kill(master, signal.SIGKILL)
     processes.wait_until(lambda: readable(names[0]) == b"content", "the file")
-    open_all(m, login, 3)
+    open_all(m, login, 2)
     assert login.accepted() == 2
     assert len(login.sockets()) == 1
 
@@ -303,8 +303,8 @@ def test_reconnecting(login, mount, server_dir, how):
 def test_the_master_takes_the_others_with_it(login, mount, server_dir):
     """Without reconnect a lost login is the end, as with one connection."""
     login = login()
-    m = mount_from(mount, login, "max_conns=3,multiplex=yes", at=server_dir, expect_noise=True)
-    open_all(m, login, 3)
+    m = mount_from(mount, login, "max_conns=2,multiplex=yes", at=server_dir, expect_noise=True)
+    open_all(m, login, 2)
     login.server.kill()
     assert m.wait_over() == 1
     assert list(login.runtime.iterdir()) == []
