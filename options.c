@@ -224,6 +224,7 @@ static void settle_transport(struct draft *draft)
 			g_strdup(transport->ssh_protocol == 1 ? "/usr/lib/sftp-server" : "sftp");
 	transport->show_stderr = options->foreground || options->verbose;
 	transport->keep_password = options->sftp.reconnect;
+	transport->parallel = options->sftp.max_conns > 1;
 	g_ptr_array_add(draft->ssh_args, NULL);
 	transport->ssh_args = g_strdupv((char **)draft->ssh_args->pdata);
 }

@@ -187,6 +187,59 @@ static int copy_error(int error)
 	                                                            : request_io_error(error);
 }
 
+/*
+ * The server can copy between two files of one connection only: else the source is opened again on that of the target.
+ * By its name that may have become another file meanwhile, which its size and time would show. -EXDEV: it
+ * cannot be done, which the kernel then does itself.
+ */
+static int open_source_beside(struct fs *fs, uint64_t node, struct sftp_file *from,
+                              struct sftp_file *to, struct sftp_file **ret_file)
+{
+	g_autofree char *path = node_path(fs->nodes, node);
+	struct sftp_attrs wanted, found;
+	struct sftp_file *file;
+
+	if (!path || sftp_open_beside(to, path, SFTP_OPEN_READ, &file) != 0)
+		return -EXDEV;
+	if (sftp_fstat(from, &wanted) == 0 && sftp_fstat(file, &found) == 0 &&
+	    found.size == wanted.size && found.mtime == wanted.mtime) {
+		*ret_file = file;
+		return 0;
+	}
+	sftp_file_unref(file);
+	return -EXDEV;
+}
+
+/* The source as a file on the connection of the target; the caller unrefs it. */
+static int get_source(struct fs *fs, struct handle *from, struct handle *to,
+                      struct sftp_file **ret_file)
+{
+	struct sftp_file *file;
+	int error = open_late(fs, from, &file);
+
+	if (error)
+		return error;
+	if (!sftp_file_shares_connection(file, handle_file(to)))
+		return open_source_beside(fs, handle_node(from), file, handle_file(to), ret_file);
+	*ret_file = sftp_file_ref(file);
+	return 0;
+}
+
+static int copy_wanted(struct fs *fs, struct copy *copy, uint64_t to_node)
+{
+	struct change *change;
+	int error = look_at_source(copy);
+
+	if (error || copy->wanted == 0)
+		return request_io_error(error);
+	change = change_begin(fs, to_node, (off_t)copy->to_offset, copy->wanted);
+	begin(fs->copies, copy);
+	error = copy_all(fs, copy);
+	end(fs->copies, copy);
+	change_end(change);
+	return error ? copy_error(error) : 0;
+}
+
 static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, struct handle *to,
                          off_t to_offset, size_t size)
 {
@@ -194,7 +247,6 @@ static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, 
 	                    .from_offset = (uint64_t)from_offset,
 	                    .to_offset = (uint64_t)to_offset,
 	                    .wanted = size};
-	struct change *change;
 	int error;
 
 	if (!(sftp_client_extensions(fs->client) & SFTP_EXT_COPY_DATA))
@@ -203,17 +255,12 @@ static ssize_t copy_work(struct fs *fs, struct handle *from, off_t from_offset, 
 	if (!error)
 		error = handle_drain_node(fs->handles, handle_node(to));
 	if (!error)
-		error = open_late(fs, from, &copy.from);
-	if (!error)
-		error = look_at_source(&copy);
-	if (error || copy.wanted == 0)
+		error = get_source(fs, from, to, &copy.from);
+	if (error)
 		return request_io_error(error);
-	change = change_begin(fs, handle_node(to), to_offset, copy.wanted);
-	begin(fs->copies, &copy);
-	error = copy_all(fs, &copy);
-	end(fs->copies, &copy);
-	change_end(change);
-	return error ? copy_error(error) : (ssize_t)copy.done;
+	error = copy_wanted(fs, &copy, handle_node(to));
+	sftp_file_unref(copy.from);
+	return error ? error : (ssize_t)copy.done;
 }
 
 /* EXDEV and EOPNOTSUPP make the kernel copy through here, by read and write. */

@@ -162,6 +162,22 @@ static int set_max_conns(struct draft *draft, const struct row *row, const char 
 	return 0;
 }
 
+static int set_multiplex(struct draft *draft, const struct row *row, const char *value,
+                         char **ret_why)
+{
+	enum transport_multiplex *multiplex = &draft->options->transport.multiplex;
+
+	if (!strcmp(value, "auto"))
+		*multiplex = TRANSPORT_MULTIPLEX_AUTO;
+	else if (!strcmp(value, "yes"))
+		*multiplex = TRANSPORT_MULTIPLEX_YES;
+	else if (!strcmp(value, "no"))
+		*multiplex = TRANSPORT_MULTIPLEX_NO;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 static int set_ssh_command(struct draft *draft, const struct row *row, const char *value,
                            char **ret_why)
 {
@@ -477,6 +493,8 @@ static const struct row rows[] = {
 	PLAIN("delay_connect", KIND_TRUE, delay_connect, "delay connection to server"),
 	OWN_VALUE("max_conns", "N", set_max_conns, "a number from 1 to 1024",
                   "open parallel SSH connections (1)"),
+	OWN_VALUE("multiplex", "WHEN", set_multiplex, "auto, yes or no",
+                  "further connections share the first login: auto, yes, no (auto)"),
 	OWN_VALUE("ssh_command", "CMD", set_ssh_command, "a command",
                   "execute CMD instead of 'ssh'"),
 	OWN_VALUE("ssh_protocol", "N", set_ssh_protocol, "1 or 2", "ssh protocol to use (2)"),

@@ -120,6 +120,16 @@ uint32_t sftp_client_extensions(struct sftp_client *client)
 	return client->extensions;
 }
 
+uint64_t sftp_client_rtt_ns(struct sftp_client *client)
+{
+	return sftp_pool_rtt_ns(client->pool);
+}
+
+unsigned int sftp_client_lanes(struct sftp_client *client)
+{
+	return sftp_pool_lanes(client->pool);
+}
+
 void sftp_client_get_stats(struct sftp_client *client, struct sftp_client_stats *ret_stats)
 {
 	struct sftp_conn_stats stats;

@@ -31,7 +31,7 @@ struct sftp_client;
 /* ---- life ------------------------------------------------------------------------------------- */
 
 struct sftp_settings {
-	unsigned int max_conns; /* >= 1 */
+	unsigned int max_conns; /* >= 1; one for what somebody waits for, the others are lanes */
 	bool reconnect;
 	size_t max_read, max_write; /* bytes a READ or WRITE at most; 0: what the server takes */
 	bool sync_readdir;          /* one READDIR in flight instead of a window */
@@ -71,6 +71,9 @@ bool sftp_client_is_connected(struct sftp_client *client);
 
 /* What the (latest) server offers: bits of enum sftp_extension. 0 before the first connection. */
 uint32_t sftp_client_extensions(struct sftp_client *client);
+
+/* The least round trip seen on a living connection, in ns; 0: none is known. Cheap. */
+uint64_t sftp_client_rtt_ns(struct sftp_client *client);
 
 /* Messages, bytes, round-trip times, connects: for -d at exit. */
 struct sftp_client_stats {
@@ -210,11 +213,35 @@ void sftp_looks_end(struct sftp_looks *looks, sftp_look_fn tell, void *data);
 struct sftp_file;
 
 /*
- * Opens `path` with enum sftp_open_flag bits. `mode` is sent with SFTP_OPEN_CREAT only.
+ * Opens `path` with enum sftp_open_flag bits. `mode` is sent with SFTP_OPEN_CREAT only. A file to be written is
+ * put on a lane, once there is one; any other where answers come soonest.
  * -EEXIST (SFTP_OPEN_EXCL), -EISDIR, -ENOSPC, -EROFS, -EMFILE.
  */
 int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
               struct sftp_file **ret_file, struct sftp_after *after);
+/*
+ * Opens `path` on the connection of `beside`, so that both can be used in one request; else the same, with nothing
+ * asked behind. -ENOTCONN when that connection is gone.
+ */
+int sftp_open_beside(struct sftp_file *beside, const char *path, uint32_t flags,
+                     struct sftp_file **ret_file);
+
+/*
+ * Lanes: connections for bulk data, over which one large file can be read at once. OpenSSH's client grants the
+ * server 2 MiB in flight on each. With max_conns = 1 the one connection is the one lane, else there are
+ * max_conns - 1, and small requests go elsewhere.
+ */
+unsigned int sftp_client_lanes(struct sftp_client *client);
+/*
+ * Opens `path` for reading on lane `lane` (< sftp_client_lanes()), and tells what it is: one round trip, since OPEN
+ * and STAT go out together (both follow symlinks; were it a STAT of the handle it would be two). Whether that is
+ * the same file as one opened before is for the caller to judge by size and mtime, as for any two openings
+ * by name. The lane is connected if need be, which is waited for (cancellable, 5 s at most); nobody else is held
+ * up. -ENOTCONN when it cannot be connected: then at once until its back-off (0.25 to 8 s) is over, and the
+ * caller goes on with fewer lanes. A lane that dies makes its files stale, others not.
+ */
+int sftp_open_lane(struct sftp_client *client, unsigned int lane, const char *path,
+                   struct sftp_file **ret_file, struct sftp_attrs *ret_attrs);
 struct sftp_file *sftp_file_ref(struct sftp_file *file);
 void sftp_file_unref(struct sftp_file *file);
 /* True when the connection it was opened on is gone: every use ends with -ENOTCONN. */

@@ -27,6 +27,7 @@ struct sftp_file {
 	struct sftp_conn *conn;     /* set once, a reference: a file stays on its connection */
 	struct wire_buf handle;     /* set once: as a wire string, ready to be put into a message */
 	uint32_t flags;             /* set once: as it was opened, enum sftp_open_flag */
+	bool bulk;                  /* set once: it carries bulk data, see pool.h */
 	_Atomic uint64_t size;      /* as last seen, or 0: where a read may find the end */
 };
 

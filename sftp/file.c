@@ -15,9 +15,17 @@
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
-/* Takes the handle out of the reply to an OPEN. */
-static int file_new(struct sftp_client *client, struct sftp_conn *conn, struct call *call,
-                    uint32_t flags, struct sftp_file **ret_file)
+/* Where a file is opened, and what for. */
+struct opening {
+	struct sftp_client *client;
+	struct sftp_conn *conn;
+	const char *path;
+	uint32_t flags, mode;
+	bool bulk; /* see pool.h */
+};
+
+/* Takes the handle out of the reply to an OPEN; the connection has been noted to have one more. */
+static int file_new(const struct opening *opening, struct call *call, struct sftp_file **ret_file)
 {
 	struct sftp_file *file = g_new0(struct sftp_file, 1);
 	int error;
@@ -30,10 +38,10 @@ static int file_new(struct sftp_client *client, struct sftp_conn *conn, struct c
 		return error;
 	}
 	file->refs = 1;
-	file->client = client;
-	file->conn = sftp_conn_ref(conn);
-	file->flags = flags;
-	sftp_pool_note_handle(client->pool, conn, 1);
+	file->client = opening->client;
+	file->conn = sftp_conn_ref(opening->conn);
+	file->flags = opening->flags;
+	file->bulk = opening->bulk;
 	*ret_file = file;
 	return 0;
 }
@@ -49,7 +57,7 @@ void sftp_file_unref(struct sftp_file *file)
 	if (!file || atomic_fetch_sub(&file->refs, 1) != 1)
 		return;
 	call_and_forget(file->conn, SFTP_CLOSE, &file->handle);
-	sftp_pool_note_handle(file->client->pool, file->conn, -1);
+	sftp_pool_note_handle(file->client->pool, file->conn, file->bulk, -1);
 	sftp_conn_unref(file->conn);
 	wire_buf_done(&file->handle);
 	g_free(file);
@@ -73,64 +81,133 @@ static void note_size(struct sftp_file *file, const struct sftp_attrs *attrs)
 		file->size = attrs->size;
 }
 
-static void put_open(struct wire_buf *body, const struct sftp_client *client, const char *path,
-                     uint32_t flags, uint32_t mode)
+static void put_open(struct wire_buf *body, const struct opening *opening)
 {
-	struct sftp_attrs attrs = {.permissions = mode & 07777};
+	struct sftp_attrs attrs = {.permissions = opening->mode & 07777};
 
 	/* Some servers apply what is sent to an existing file: nothing is sent for a plain open. */
-	if (flags & SFTP_OPEN_CREAT && !client->settings.workaround_createmode)
+	if (opening->flags & SFTP_OPEN_CREAT && !opening->client->settings.workaround_createmode)
 		attrs.flags = SFTP_ATTR_PERMISSIONS;
 	wire_buf_init(body);
-	wire_put_cstring(body, path);
-	wire_put_u32(body, flags);
+	wire_put_cstring(body, opening->path);
+	wire_put_u32(body, opening->flags);
 	sftp_put_attrs(body, &attrs);
 }
 
-static int start_open(struct sftp_client *client, struct sftp_conn *conn, const char *path,
-                      uint32_t flags, uint32_t mode, struct call **ret_call)
+static int start_open(const struct opening *opening, struct call **ret_call)
 {
 	WIRE_AUTO body = {0};
 	int error;
 
-	put_open(&body, client, path, flags, mode);
-	error = call_start(conn, SFTP_OPEN, &body, ret_call);
+	put_open(&body, opening);
+	error = call_start(opening->conn, SFTP_OPEN, &body, ret_call);
 	if (!error)
 		call_expect_handle(*ret_call);
 	return error;
 }
 
-static int finish_open(struct sftp_client *client, struct sftp_conn *conn, struct call *call,
-                       const char *path, uint32_t flags, struct sftp_file **ret_file)
+static int finish_open(const struct opening *opening, struct call *call,
+                       struct sftp_file **ret_file)
 {
-	struct diagnose_case as = {.operation = SFTP_OP_OPEN, .path = path, .open_flags = flags};
+	struct diagnose_case as = {
+		.operation = SFTP_OP_OPEN, .path = opening->path, .open_flags = opening->flags};
 	int error = call_reply(call, SFTP_OP_OPEN, SFTP_HANDLE, NULL);
 
 	if (error)
-		return diagnose_path(conn, call, error, &as);
-	return file_new(client, conn, call, flags, ret_file);
+		return diagnose_path(opening->conn, call, error, &as);
+	return file_new(opening, call, ret_file);
+}
+
+static int open_noted(const struct opening *opening, struct sftp_file **ret_file,
+                      struct sftp_after *after)
+{
+	const struct sftp_attrs emptied = {.flags = SFTP_ATTR_SIZE, .size = 0};
+	AUTO_CALL open_call = NULL;
+	AUTO_CALL after_call = NULL;
+	int error = start_open(opening, &open_call);
+
+	if (error)
+		return error;
+	after_ask_path(after, opening->conn, opening->path, &after_call);
+	error = finish_open(opening, open_call, ret_file);
+	if (error)
+		return error;
+	after_take(after, opening->client, after_call,
+	           opening->flags & SFTP_OPEN_TRUNC ? &emptied : NULL);
+	if (after && !after->error)
+		note_size(*ret_file, &after->attrs);
+	return 0;
+}
+
+/* The connection counts the file before it is there, for those who choose one meanwhile. */
+static int open_on(const struct opening *opening, struct sftp_file **ret_file,
+                   struct sftp_after *after)
+{
+	struct sftp_pool *pool = opening->client->pool;
+	int error;
+
+	sftp_pool_note_handle(pool, opening->conn, opening->bulk, 1);
+	error = open_noted(opening, ret_file, after);
+	if (error)
+		sftp_pool_note_handle(pool, opening->conn, opening->bulk, -1);
+	return error;
 }
 
 int sftp_open(struct sftp_client *client, const char *path, uint32_t flags, uint32_t mode,
               struct sftp_file **ret_file, struct sftp_after *after)
 {
-	const struct sftp_attrs emptied = {.flags = SFTP_ATTR_SIZE, .size = 0};
+	struct opening opening = {
+		.client = client,
+		.path = path,
+		.flags = flags,
+		.mode = mode,
+		.bulk = flags & SFTP_OPEN_WRITE,
+	};
 	AUTO_CONN conn = NULL;
-	AUTO_CALL open_call = NULL;
-	AUTO_CALL after_call = NULL;
-	int error = client_get_conn(client, &conn);
+	int error = opening.bulk ? sftp_pool_get_bulk(client->pool, &conn)
+	                         : client_get_conn(client, &conn);
 
+	opening.conn = conn;
+	return error ? error : open_on(&opening, ret_file, after);
+}
+
+int sftp_open_beside(struct sftp_file *beside, const char *path, uint32_t flags,
+                     struct sftp_file **ret_file)
+{
+	const struct opening opening = {
+		.client = beside->client,
+		.conn = beside->conn,
+		.path = path,
+		.flags = flags,
+		.bulk = beside->bulk,
+	};
+
+	return open_on(&opening, ret_file, NULL);
+}
+
+int sftp_open_lane(struct sftp_client *client, unsigned int lane, const char *path,
+                   struct sftp_file **ret_file, struct sftp_attrs *ret_attrs)
+{
+	struct opening opening = {
+		.client = client, .path = path, .flags = SFTP_OPEN_READ, .bulk = true};
+	struct sftp_after after = {.follow = true};
+	struct sftp_file *file = NULL;
+	AUTO_CONN conn = NULL;
+	int error = sftp_pool_get_lane(client->pool, lane, &conn);
+
+	opening.conn = conn;
 	if (!error)
-		error = start_open(client, conn, path, flags, mode, &open_call);
-	if (error)
+		error = open_on(&opening, &file, &after);
+	if (!error && after.error == -EAGAIN)
+		after.error = sftp_fstat(file, &after.attrs);
+	if (!error)
+		error = after.error;
+	if (error) {
+		sftp_file_unref(file);
 		return error;
-	after_ask_path(after, conn, path, &after_call);
-	error = finish_open(client, conn, open_call, path, flags, ret_file);
-	if (error)
-		return error;
-	after_take(after, client, after_call, flags & SFTP_OPEN_TRUNC ? &emptied : NULL);
-	if (after && !after->error)
-		note_size(*ret_file, &after->attrs);
+	}
+	*ret_file = file;
+	*ret_attrs = after.attrs;
 	return 0;
 }
 

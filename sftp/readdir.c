@@ -208,7 +208,7 @@ int sftp_opendir(struct sftp_client *client, const char *path, struct sftp_dir *
 		dir_free(dir);
 		return error;
 	}
-	sftp_pool_note_handle(client->pool, dir->conn, 1);
+	sftp_pool_note_handle(client->pool, dir->conn, false, 1);
 	*ret_dir = dir;
 	return 0;
 }
@@ -222,6 +222,6 @@ void sftp_closedir(struct sftp_dir *dir)
 	while ((call = g_queue_pop_head(&dir->calls)) != NULL)
 		call_end(&call);
 	call_and_forget(dir->conn, SFTP_CLOSE, &dir->handle);
-	sftp_pool_note_handle(dir->client->pool, dir->conn, -1);
+	sftp_pool_note_handle(dir->client->pool, dir->conn, false, -1);
 	dir_free(dir);
 }

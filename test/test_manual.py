@@ -69,7 +69,7 @@ def test_the_manual_names_no_option_that_is_not_there(manual):
 
 
 @pytest.mark.parametrize("name, default", [
-    ("max_conns", "1"), ("ssh_protocol", "2"), ("sftp_server", "sftp"), ("dir_cache", "yes"),
+    ("max_conns", "1"), ("multiplex", "auto"), ("ssh_protocol", "2"), ("sftp_server", "sftp"), ("dir_cache", "yes"),
     ("dcache_timeout", "20"), ("dcache_max_size", "10000"), ("dcache_clean_interval", "60"),
     ("dcache_min_clean_interval", "5"), ("entry_timeout", "as the cache"),
     ("attr_timeout", "as the cache"), ("negative_timeout", "as the cache"), ("walk_ahead", "16"),
@@ -159,7 +159,7 @@ def bash_completes(tmp_path):
     ("sshfs -o reconnect,dir_c", ["reconnect,dir_cache="]),
     ("sshfs -o ro,dir_cache=", ["yes", "no"]),
     ("sshfs -o idmap=u", ["user"]),
-    ("sshfs -o cache=a", ["aggressive"]),
+    ("sshfs -o cache=a", ["aggressive"]), ("sshfs -o multiplex=a", ["auto"]),
     ("sshfs --de", ["--debug"]),
     ("sshfs --st", ["--stats"]),
     ("sshfs alp", ["alpha:"]),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Makes streams of the kind that the settings name. Keeps a copy of the settings, so that a
- * reconnect finds them as they were; nothing in it changes but `taken`.
+ * reconnect finds them as they were; nothing in it changes but `taken` and what login.c learns.
  */
 #include "transport.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "askpass.h"
+#include "login.h"
 #include "openssh.h"
 #include "socket.h"
 #include "stdpair.h"
@@ -16,6 +17,7 @@
 struct connector {
 	struct transport_settings settings; /* set once before start; the strings are ours */
 	struct askpass *askpass;            /* set once before start; NULL without password_stdin */
+	struct login *login;                /* set once before start; owned */
 	int taken;                          /* atomic: stdin and stdout became a stream */
 };
 
@@ -62,6 +64,7 @@ int connector_new(const struct transport_settings *settings, struct connector **
 	connector = g_new0(struct connector, 1);
 	connector->settings = copy_settings(settings);
 	connector->askpass = askpass;
+	connector->login = login_new(&connector->settings);
 	*ret_connector = connector;
 	return 0;
 }
@@ -76,12 +79,28 @@ static int take_stdpair(struct connector *connector, struct transport **ret_tran
 	return stdpair_new(ret_transport, ret_why);
 }
 
-int connector_connect(struct connector *connector, struct transport **ret_transport, char **ret_why)
+enum connector_way connector_more_way(struct connector *connector)
+{
+	return login_more_way(connector->login);
+}
+
+bool connector_other_way(struct connector *connector, enum connector_way *way)
+{
+	return login_other_way(connector->login, way);
+}
+
+void connector_note_way(struct connector *connector, enum connector_way way)
+{
+	login_note_way(connector->login, way);
+}
+
+int connector_connect(struct connector *connector, enum connector_way way,
+                      struct transport **ret_transport, char **ret_why)
 {
 	switch (connector->settings.kind) {
 	case TRANSPORT_OPENSSH:
-		return openssh_connect(&connector->settings, connector->askpass, ret_transport,
-		                       ret_why);
+		return openssh_connect(&connector->settings, connector->login, way,
+		                       connector->askpass, ret_transport, ret_why);
 	case TRANSPORT_TCP:
 		return socket_connect_tcp(&connector->settings, ret_transport, ret_why);
 	case TRANSPORT_VSOCK:
@@ -102,6 +121,7 @@ void connector_free(struct connector *connector)
 	if (!connector)
 		return;
 	askpass_unref(connector->askpass);
+	login_free(connector->login);
 	g_free(connector->settings.host);
 	g_strfreev(connector->settings.ssh_command);
 	g_strfreev(connector->settings.ssh_args);

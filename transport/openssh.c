@@ -222,8 +222,8 @@ static void add_word(GPtrArray *argv, const char *word)
 	g_ptr_array_add(argv, (char *)word);
 }
 
-/* The command line; the words belong to the settings. */
-static GPtrArray *build_argv(const struct transport_settings *settings)
+/* The command line; the words belong to the settings and to the caller, whose are `login_words`. */
+static GPtrArray *build_argv(const struct transport_settings *settings, char **login_words)
 {
 	GPtrArray *argv = g_ptr_array_new();
 
@@ -231,7 +231,9 @@ static GPtrArray *build_argv(const struct transport_settings *settings)
 	add_word(argv, "-x");
 	add_word(argv, "-a");
 	add_word(argv, "-oClearAllForwardings=yes");
-	/* ssh goes by the first that it finds; we have one answer only. */
+	/* ssh goes by the first that it finds. */
+	add_words(argv, login_words);
+	/* We have one answer only. */
 	if (settings->password_stdin)
 		add_word(argv, "-oNumberOfPasswordPrompts=1");
 	add_words(argv, settings->ssh_args);
@@ -253,17 +255,26 @@ static void enlarge(int fd)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 }
 
+/* How ssh is to be started. */
+struct start {
+	const struct transport_settings *settings;
+	struct askpass *askpass; /* NULL: nothing to type */
+	char **login_words;
+	bool trial; /* it may fail, which is nobody's concern then */
+};
+
 /* Starts ssh with the other end of the new stream; 0 or -errno. */
-static int start_ssh(struct openssh *openssh, const struct transport_settings *settings)
+static int start_ssh(struct openssh *openssh, const struct start *start)
 {
-	g_autoptr(GPtrArray) argv = build_argv(settings);
+	const struct transport_settings *settings = start->settings;
+	g_autoptr(GPtrArray) argv = build_argv(settings, start->login_words);
 	g_auto(GStrv) envp = g_environ_unsetenv(g_get_environ(), "OLDPWD");
 	struct child_spec spec = {
 		.file = settings->ssh_command[0],
 		.argv = (char *const *)argv->pdata,
 		.envp = envp,
 		.terminal = openssh->slave,
-		.show_stderr = settings->show_stderr,
+		.show_stderr = settings->show_stderr && !start->trial,
 	};
 	int ends[2], ret;
 
@@ -302,34 +313,38 @@ static struct openssh *openssh_alloc(const char *host)
 }
 
 /* Prepares, starts ssh, starts the typist: 0, or -errno and a sentence. */
-static int start_all(struct openssh *openssh, const struct transport_settings *settings,
-                     struct askpass *askpass, char **ret_why)
+static int start_all(struct openssh *openssh, const struct start *start, char **ret_why)
 {
-	int ret = askpass ? prepare_prompt(openssh, askpass) : 0;
+	int ret = start->askpass ? prepare_prompt(openssh, start->askpass) : 0;
 
 	if (ret < 0) {
 		*ret_why =
 			g_strdup_printf("failed to open a terminal for ssh: %s", g_strerror(-ret));
 		return ret;
 	}
-	ret = start_ssh(openssh, settings);
+	ret = start_ssh(openssh, start);
 	if (ret < 0) {
-		*ret_why = g_strdup_printf("failed to execute '%s': %s", settings->ssh_command[0],
-		                           g_strerror(-ret));
+		*ret_why = g_strdup_printf("failed to execute '%s': %s",
+		                           start->settings->ssh_command[0], g_strerror(-ret));
 		return ret;
 	}
-	ret = askpass ? start_typist(openssh) : 0;
+	ret = start->askpass ? start_typist(openssh) : 0;
 	if (ret < 0)
 		*ret_why = g_strdup_printf("failed to start a thread: %s", g_strerror(-ret));
 	return ret;
 }
 
-int openssh_connect(const struct transport_settings *settings, struct askpass *askpass,
+int openssh_connect(const struct transport_settings *settings, struct login *login,
+                    enum connector_way way, struct askpass *askpass,
                     struct transport **ret_transport, char **ret_why)
 {
+	struct start start = {.settings = settings, .askpass = askpass};
+	g_auto(GStrv) words = login_words(login, way, &start.trial);
 	struct openssh *openssh = openssh_alloc(settings->host);
-	int ret = start_all(openssh, settings, askpass, ret_why);
+	int ret;
 
+	start.login_words = words;
+	ret = start_all(openssh, &start, ret_why);
 	if (ret < 0) {
 		socket_stream_done(&openssh->stream);
 		openssh_done(openssh);

@@ -4,13 +4,15 @@
 #define TRANSPORT_OPENSSH_H
 
 #include "askpass.h"
+#include "login.h"
 #include "transport.h"
 
 /*
- * Starts ssh; `askpass` answers its prompt, or is NULL; the settings are
- * borrowed for the call. Results as connector_connect().
+ * Starts ssh by `way`, with the words that `login` has for that; `askpass` answers its prompt, or is NULL. The
+ * settings are borrowed for the call. Results as connector_connect().
  */
-int openssh_connect(const struct transport_settings *settings, struct askpass *askpass,
+int openssh_connect(const struct transport_settings *settings, struct login *login,
+                    enum connector_way way, struct askpass *askpass,
                     struct transport **ret_transport, char **ret_why);
 
 #endif

@@ -105,6 +105,13 @@ enum transport_kind {
 	TRANSPORT_STDIO,   /* -o passive: the server is at our stdin and stdout */
 };
 
+/* -o multiplex: whether streams after the first come through its login, as ssh's ControlMaster allows. */
+enum transport_multiplex {
+	TRANSPORT_MULTIPLEX_AUTO, /* if a login of their own does not work without asking the user */
+	TRANSPORT_MULTIPLEX_YES,
+	TRANSPORT_MULTIPLEX_NO,
+};
+
 /* How to reach the server. Filled by options.c; the strings belong to it. */
 struct transport_settings {
 	enum transport_kind kind;
@@ -118,6 +125,8 @@ struct transport_settings {
 	bool show_stderr;    /* -f, -d, -v: what ssh prints also goes to our stderr as it comes */
 	bool password_stdin; /* the first line of our stdin answers ssh's password prompt */
 	bool keep_password;  /* it may be needed again: reconnect */
+	bool parallel;       /* several streams are wanted at once: max_conns > 1 */
+	enum transport_multiplex multiplex; /* with `parallel` */
 
 	/* TRANSPORT_TCP */
 	char *port; /* number or service name */
@@ -137,6 +146,23 @@ struct connector;
 int connector_new(const struct transport_settings *settings, struct connector **ret_connector,
                   char **ret_why);
 
+/* How a stream comes up. Where there is no ssh, or nothing to share, all are the same. */
+enum connector_way {
+	CONNECTOR_FIRST,  /* no other lives: ssh may ask the user; later ones may share its login */
+	CONNECTOR_ALONE,  /* one more, with a login of its own */
+	CONNECTOR_SHARED, /* one more, through the login of the first; asks nothing */
+};
+
+/* How one more stream should come up: CONNECTOR_ALONE or CONNECTOR_SHARED. */
+enum connector_way connector_more_way(struct connector *connector);
+/*
+ * A stream that came up by *way has failed before the server was heard. True: *way is now another one to be tried at
+ * once, also by connector_more_way() from now on.
+ */
+bool connector_other_way(struct connector *connector, enum connector_way *way);
+/* A stream that came up by `way` has heard the server: it works. */
+void connector_note_way(struct connector *connector, enum connector_way way);
+
 /*
  * Opens a stream: starts ssh, or connects a socket, trying every address of the host. For ssh it
  * returns as soon as the child runs; whether the login worked shows at the first read. A password is
@@ -148,8 +174,8 @@ int connector_new(const struct transport_settings *settings, struct connector **
  * -EHOSTUNREACH, -ETIMEDOUT ("failed to connect to h:p: ..."), -EHOSTDOWN (name not resolved:
  * "failed to resolve h:p: ..."), -EALREADY (TRANSPORT_STDIO gives one stream only), -EMFILE, -ENOMEM.
  */
-int connector_connect(struct connector *connector, struct transport **ret_transport,
-                      char **ret_why);
+int connector_connect(struct connector *connector, enum connector_way way,
+                      struct transport **ret_transport, char **ret_why);
 
 /* True when connect() may be called again after the first stream has ended: not for STDIO. */
 bool connector_can_reconnect(const struct connector *connector);

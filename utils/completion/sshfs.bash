@@ -13,7 +13,7 @@ dcache_clean_interval= dcache_dir_timeout= dcache_link_timeout= dcache_max_size=
 dcache_absent_timeout= dcache_min_clean_interval= dcache_stat_timeout= dcache_timeout= debug default_permissions
 delay_connect dir_cache= direct_io directport= disable_hardlink dmask= entry_timeout= fmask=
 follow_symlinks fsname= gid= gidfile= idmap= kernel_cache max_conns= max_read= max_threads=
-max_write= negative_timeout= no_check_root no_contain_symlinks no_readahead no_rofd_flush noauto_cache noforget
+max_write= multiplex= negative_timeout= no_check_root no_contain_symlinks no_readahead no_rofd_flush noauto_cache noforget
 nomap= passive password_stdin reconnect remember= ro scan_ahead= sftp_server= ssh_command= ssh_protocol=
 sshfs_sync stats subtype= sync_readdir transform_symlinks uid= uidfile= umask= verbose vsock=
 walk_ahead= workaround=
@@ -41,6 +41,7 @@ _sshfs_values()
 	cache) compgen -P "$3" -W "strict normal aggressive" -- "$2" ;;
 	dir_cache) compgen -P "$3" -W "yes no" -- "$2" ;;
 	idmap) compgen -P "$3" -W "none user file" -- "$2" ;;
+	multiplex) compgen -P "$3" -W "auto yes no" -- "$2" ;;
 	nomap) compgen -P "$3" -W "ignore error" -- "$2" ;;
 	workaround)
 		compgen -P "$3" -W "none rename renamexdev truncate buflimit fstat createmode" -- "$2"

@@ -199,7 +199,23 @@ static pid_t start_server(struct connector *connector, int fd)
 	return pid;
 }
 
-int connector_connect(struct connector *connector, struct transport **ret_transport, char **ret_why)
+/* One way only. */
+enum connector_way connector_more_way(struct connector *connector)
+{
+	return CONNECTOR_ALONE;
+}
+
+bool connector_other_way(struct connector *connector, enum connector_way *way)
+{
+	return false;
+}
+
+void connector_note_way(struct connector *connector, enum connector_way way)
+{
+}
+
+int connector_connect(struct connector *connector, enum connector_way way,
+                      struct transport **ret_transport, char **ret_why)
 {
 	struct peer_transport *stream;
 	int fd, cut;

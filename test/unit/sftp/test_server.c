@@ -335,6 +335,46 @@ static void test_copy_data(void)
 	fixture_close(&fix);
 }
 
+/* One file over all lanes at once, each handle on a connection of its own. */
+static void test_lanes(void)
+{
+	struct peer_counter written = PEER_COUNTER_INIT;
+	struct sftp_file *written_to, *lanes[3], *beside;
+	struct sftp_attrs attrs;
+	struct fixture fix;
+	char buf[4];
+
+	if (!fixture_open(&fix, (struct sftp_settings){.max_conns = 4}))
+		return;
+	g_assert_cmpuint(sftp_client_lanes(fix.client), ==, 3);
+	g_assert_cmpuint(sftp_client_rtt_ns(fix.client), ==, 0);
+	written_to = open_new(&fix, "f");
+	g_assert_cmpint(sftp_write_async(written_to, "0123456789ab", 12, 0, on_written, &written),
+	                ==, 0);
+	peer_await(&written, 1);
+	g_assert_cmpuint(sftp_client_rtt_ns(fix.client), >, 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		g_assert_cmpint(sftp_open_lane(fix.client, i, "missing", &lanes[i], &attrs), ==,
+		                -ENOENT);
+		g_assert_cmpint(sftp_open_lane(fix.client, i, "f", &lanes[i], &attrs), ==, 0);
+		g_assert_cmpuint(attrs.size, ==, 12);
+		g_assert_cmpint(sftp_read(lanes[i], buf, 4, 4 * i), ==, 4);
+		g_assert_cmpmem(buf, 4, &"0123456789ab"[4 * i], 4);
+	}
+	g_assert_false(sftp_file_shares_connection(lanes[0], lanes[1]));
+	g_assert_false(sftp_file_shares_connection(lanes[1], lanes[2]));
+	g_assert_false(sftp_file_shares_connection(lanes[0], lanes[2]));
+	g_assert_cmpint(sftp_open_beside(lanes[1], "f", SFTP_OPEN_READ, &beside), ==, 0);
+	g_assert_true(sftp_file_shares_connection(lanes[1], beside));
+	g_assert_cmpint(sftp_read(beside, buf, 4, 8), ==, 4);
+	g_assert_cmpmem(buf, 4, "89ab", 4);
+	for (unsigned int i = 0; i < 3; i++)
+		sftp_file_unref(lanes[i]);
+	sftp_file_unref(beside);
+	sftp_file_unref(written_to);
+	fixture_close(&fix);
+}
+
 /* ---- a storm ---------------------------------------------------------------------------------- */
 
 #define STORM_THREADS 64
@@ -478,6 +518,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/server/list", test_list);
 	g_test_add_func("/server/data", test_data);
 	g_test_add_func("/server/copy-data", test_copy_data);
+	g_test_add_func("/server/lanes", test_lanes);
 	g_test_add_func("/server/storm/one", test_storm);
 	g_test_add_func("/server/storm/several", test_storm_several);
 	g_test_add_func("/server/churn", test_churn);

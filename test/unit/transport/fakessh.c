@@ -102,10 +102,23 @@ static void fail(void)
 	exit(255);
 }
 
+/* `ssh -G`: the environment says what is configured. */
+static int print_config(void)
+{
+	const char *config = getenv("FAKE_SSH_CONFIG");
+
+	printf("%s", config ? config : "");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *part = argc > 2 ? argv[argc - 2] : "";
 
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "-G"))
+			return print_config();
+	}
 	if (!strcmp(part, "print"))
 		print_all(argc, argv);
 	else if (!strcmp(part, "echo"))

@@ -36,7 +36,7 @@ static struct transport *open_stream(const struct transport_settings *settings)
 	g_autofree char *why = NULL;
 
 	g_assert_cmpint(connector_new(settings, &connector, &why), ==, 0);
-	g_assert_cmpint(connector_connect(connector, &transport, &why), ==, 0);
+	g_assert_cmpint(connector_connect(connector, CONNECTOR_FIRST, &transport, &why), ==, 0);
 	g_assert_true(connector_can_reconnect(connector));
 	connector_free(connector);
 	return transport;
@@ -195,7 +195,8 @@ static void check_not_found(const char *name, int error)
 
 	settings.ssh_command = nothing;
 	g_assert_cmpint(connector_new(&settings, &connector, &why), ==, 0);
-	g_assert_cmpint(connector_connect(connector, &transport, &why), ==, -error);
+	g_assert_cmpint(connector_connect(connector, CONNECTOR_FIRST, &transport, &why), ==,
+	                -error);
 	expected = g_strdup_printf("failed to execute '%s': %s", name, g_strerror(error));
 	g_assert_cmpstr(why, ==, expected);
 	g_assert_null(transport);
@@ -450,7 +451,7 @@ static void check_login(struct connector *connector, const char *expected)
 	struct transport *transport = NULL;
 	g_autofree char *why = NULL, *text = NULL;
 
-	g_assert_cmpint(connector_connect(connector, &transport, &why), ==, 0);
+	g_assert_cmpint(connector_connect(connector, CONNECTOR_FIRST, &transport, &why), ==, 0);
 	text = read_all(transport);
 	g_assert_cmpstr(text, ==, expected);
 	transport_free(transport);
@@ -464,7 +465,7 @@ static void test_password(void)
 
 	check_login(connector, "got=se cret\n");
 	/* Wiped after use. */
-	g_assert_cmpint(connector_connect(connector, &transport, &why), ==, 0);
+	g_assert_cmpint(connector_connect(connector, CONNECTOR_FIRST, &transport, &why), ==, 0);
 	connector_free(connector);
 	text = read_all(transport);
 	g_assert_cmpstr(text, ==, "");
@@ -490,7 +491,7 @@ static void test_password_not_needed(void)
 	g_autofree char *why = NULL;
 	char byte = 'x';
 
-	g_assert_cmpint(connector_connect(connector, &transport, &why), ==, 0);
+	g_assert_cmpint(connector_connect(connector, CONNECTOR_FIRST, &transport, &why), ==, 0);
 	g_assert_cmpint(transport_write(transport, &(struct iovec){&byte, 1}, 1), ==, 1);
 	g_assert_cmpint(transport_read(transport, &byte, 1), ==, 1);
 	transport_free(transport);
@@ -514,7 +515,7 @@ static void test_password_prompts_option(void)
 	struct transport *transport = NULL;
 	g_autofree char *why = NULL, *text = NULL;
 
-	g_assert_cmpint(connector_connect(connector, &transport, &why), ==, 0);
+	g_assert_cmpint(connector_connect(connector, CONNECTOR_FIRST, &transport, &why), ==, 0);
 	text = read_all(transport);
 	g_assert_nonnull(strstr(text, "arg=-oNumberOfPasswordPrompts=1\n"));
 	check_value(text, "leader=", "1");

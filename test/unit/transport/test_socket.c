@@ -33,7 +33,7 @@ static int try_connect(const char *host, char *port, struct transport **ret_tran
 	int ret;
 
 	g_assert_cmpint(connector_new(&settings, &connector, ret_why), ==, 0);
-	ret = connector_connect(connector, ret_transport, ret_why);
+	ret = connector_connect(connector, CONNECTOR_FIRST, ret_transport, ret_why);
 	connector_free(connector);
 	return ret;
 }
@@ -117,7 +117,8 @@ static void test_vsock(void)
 		g_autofree char *why = NULL;
 
 		g_assert_cmpint(connector_new(&settings, &connector, &why), ==, 0);
-		g_assert_cmpint(connector_connect(connector, &transport, &why), <, 0);
+		g_assert_cmpint(connector_connect(connector, CONNECTOR_FIRST, &transport, &why), <,
+		                0);
 		g_assert_true(g_str_has_prefix(why, "failed to connect to vsock 1:4294967: "));
 		connector_free(connector);
 	}

@@ -32,7 +32,9 @@ static void start(struct fixture *fixture, int in, int out)
 	if (out != in)
 		close(out);
 	g_assert_cmpint(connector_new(&settings, &fixture->connector, &why), ==, 0);
-	g_assert_cmpint(connector_connect(fixture->connector, &fixture->transport, &why), ==, 0);
+	g_assert_cmpint(
+		connector_connect(fixture->connector, CONNECTOR_FIRST, &fixture->transport, &why),
+		==, 0);
 }
 
 static void start_pipes(struct fixture *fixture, gconstpointer data)
@@ -98,7 +100,8 @@ static void test_only_once(struct fixture *fixture, gconstpointer data)
 	struct transport *transport = NULL;
 	g_autofree char *why = NULL;
 
-	g_assert_cmpint(connector_connect(fixture->connector, &transport, &why), ==, -EALREADY);
+	g_assert_cmpint(connector_connect(fixture->connector, CONNECTOR_FIRST, &transport, &why),
+	                ==, -EALREADY);
 	g_assert_nonnull(why);
 }
 
