@@ -165,17 +165,9 @@ static void gather_locked(struct history_looks *looks, const struct past *now)
 
 /* ---- looking ------------------------------------------------------------------------------------ */
 
-static uint64_t trip_ns(const struct history *history)
-{
-	struct sftp_client_stats stats;
-
-	sftp_client_get_stats(history->fs->client, &stats);
-	return stats.received > 0 ? stats.rtt_min_ns : 0;
-}
-
 bool history_is_now(struct history *history, uint64_t asked_ns)
 {
-	uint64_t trip = history->enabled ? trip_ns(history) : 0;
+	uint64_t trip = history->enabled ? sftp_client_rtt_ns(history->fs->client) : 0;
 
 	return trip >= FAR_NS && clock_now_ns() <= clock_add(asked_ns, NOW_TRIPS * trip);
 }
@@ -199,7 +191,7 @@ static void free_looks(struct history_looks *looks)
 
 struct history_looks *history_begin(struct history *history, uint64_t dir, const char *name)
 {
-	bool far = history->enabled && trip_ns(history) >= FAR_NS;
+	bool far = history->enabled && sftp_client_rtt_ns(history->fs->client) >= FAR_NS;
 	struct history_looks *looks;
 
 	if (!history->enabled)

@@ -76,6 +76,13 @@ static struct fuse_lowlevel_ops gather_ops(void)
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
+static char *path_of_node(uint64_t node, void *data)
+{
+	struct fs *fs = data;
+
+	return node_path(fs->nodes, node);
+}
+
 void fs_new(const struct fs_settings *settings, struct sftp_client *client, struct cache *cache,
             struct fs **ret_fs)
 {
@@ -90,7 +97,9 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->handles = handle_table_new(!settings->sync_write);
 	fs->streams = stream_table_new();
 	fs->walk = walk_new(fs, settings->walk_ahead);
-	fs->stage = stage_new(&settings->stage, client);
+	fs->settings.stage.path = path_of_node;
+	fs->settings.stage.data = fs;
+	fs->stage = stage_new(&fs->settings.stage, client);
 	fs->scan = scan_new(
 		fs, settings->no_readahead || settings->direct_io ? 0 : settings->scan_ahead);
 	fs->history = history_new(fs, settings->walk_ahead > 0);

@@ -128,10 +128,7 @@ static void expand(struct walk *walk, uint64_t dir, const struct listing *listin
  */
 static bool is_far(struct walk *walk)
 {
-	struct sftp_client_stats stats;
-
-	sftp_client_get_stats(walk->fs->client, &stats);
-	return stats.received > 0 && stats.rtt_min_ns >= FAR_NS;
+	return sftp_client_rtt_ns(walk->fs->client) >= FAR_NS;
 }
 
 /* ---- who reads -------------------------------------------------------------------------------- */

@@ -125,6 +125,11 @@ uint64_t sftp_client_rtt_ns(struct sftp_client *client)
 	return sftp_pool_rtt_ns(client->pool);
 }
 
+bool sftp_client_has_lanes(const struct sftp_client *client)
+{
+	return client->settings.max_conns > 1;
+}
+
 unsigned int sftp_client_lanes(struct sftp_client *client)
 {
 	return sftp_pool_lanes(client->pool);

@@ -232,6 +232,8 @@ int sftp_open_beside(struct sftp_file *beside, const char *path, uint32_t flags,
  * max_conns - 1, and small requests go elsewhere.
  */
 unsigned int sftp_client_lanes(struct sftp_client *client);
+/* False: the one lane is the one connection. */
+bool sftp_client_has_lanes(const struct sftp_client *client);
 /*
  * Opens `path` for reading on lane `lane` (< sftp_client_lanes()), and tells what it is: one round trip, since OPEN
  * and STAT go out together (both follow symlinks; were it a STAT of the handle it would be two). Whether that is

@@ -11,6 +11,9 @@
 #include "lock.h"
 #include "stage_private.h"
 
+#define PIECE_MIN ((size_t)32 * 1024)   /* every server takes a READ of so much */
+#define WIDE_SPAN ((size_t)1024 * 1024) /* a reader who is fetched for so far ahead goes far */
+
 /* ---- extents ------------------------------------------------------------------------------------ */
 
 struct extent *extent_ref_locked(struct extent *extent)
@@ -151,12 +154,12 @@ static void on_landed(void *data, ssize_t result)
 }
 
 struct extent *fetch_ask_locked(struct staged *file, struct sftp_file *open, uint64_t offset,
-                                size_t size, bool ahead)
+                                size_t size, struct flow *flow, bool ahead)
 {
 	struct extent *extent = extent_new_locked(file, offset, size, ahead, clock_now_ns());
 	struct stage *stage = file->stage;
 
-	extent->flow = &stage->flow;
+	extent->flow = flow;
 	flow_sent(extent->flow, size, extent->seen_ns, &extent->mark);
 	extent_ref_locked(extent);
 	if (sftp_read_async(open, extent->data, size, offset, on_landed, extent) != 0) {
@@ -175,17 +178,19 @@ struct extent *fetch_ask_locked(struct staged *file, struct sftp_file *open, uin
 
 struct pattern_limits fetch_limits_locked(const struct stage_reader *reader)
 {
-	const struct stage *stage = reader->file->stage;
+	struct stage *stage = reader->file->stage;
 	uint64_t size = reader->file->identity.size;
-	size_t window = flow_window(&stage->flow);
+	size_t lanes = lanes_window_locked(reader->file);
+	size_t window = lanes > 0 ? lanes : flow_window(&stage->flow);
 	size_t share = stage->settings.buffer_size / (stage->wanting.length + 1);
 
 	return (struct pattern_limits){
 		.size = size,
 		/* Small enough for a slow link to carry several at a time. */
-		.piece = MIN(sftp_max_read(reader->open), MAX(window / 4, 32 * (size_t)1024)),
+		.piece = MIN(sftp_max_read(reader->open),
+	                     MAX(flow_window(&stage->flow) / 4, PIECE_MIN)),
 		.window = MIN(window, share),
-		.trip = flow_trip_bytes(&stage->flow),
+		.trip = flow_trip_bytes(&stage->flow) ? window / 2 : 0,
 		.fits_held = size <= stage->settings.buffer_size,
 	};
 }
@@ -197,7 +202,8 @@ static void stop_wanting_locked(struct stage_reader *reader)
 }
 
 /* What is not held of a range. False: the connection is gone. */
-static bool fetch_gaps_locked(struct stage_reader *reader, uint64_t offset, size_t size)
+static bool fetch_gaps_locked(struct stage_reader *reader, struct sftp_file *open,
+                              struct flow *flow, uint64_t offset, size_t size)
 {
 	uint64_t at = offset, end = offset + size;
 
@@ -207,8 +213,7 @@ static bool fetch_gaps_locked(struct stage_reader *reader, uint64_t offset, size
 
 		if (!extent) {
 			gap_end = MIN(gap_end, end);
-			extent = fetch_ask_locked(reader->file, reader->open, at, gap_end - at,
-			                          true);
+			extent = fetch_ask_locked(reader->file, open, at, gap_end - at, flow, true);
 		}
 		if (!extent)
 			return false;
@@ -222,33 +227,56 @@ static bool may_be_fetched_for(const struct stage_reader *reader)
 	return reader->file->changes == 0 && reader->generation == reader->file->generation;
 }
 
-/* One piece for the reader whose turn it is. False: there is no room. */
-static bool take_turn_locked(struct stage *stage)
+static bool has_room(const struct flow *flow, size_t size)
 {
-	struct stage_reader *reader = g_queue_peek_head(&stage->wanting);
+	return flow->in_flight == 0 || flow_room(flow) >= size;
+}
+
+/* Where the next piece is asked for. Who goes far is worth more connections. */
+static struct flow *choose_way_locked(struct stage_reader *reader, struct sftp_file **ret_open)
+{
+	struct flow *flow = lanes_choose_locked(reader->file, ret_open);
+
+	if (reader->pattern.span >= WIDE_SPAN || reader->pattern.credit >= WIDE_SPAN)
+		lanes_open_locked(reader->file);
+	if (flow)
+		return flow;
+	*ret_open = reader->open;
+	return &reader->file->stage->flow;
+}
+
+/* One piece for the reader at the head of the line. False: there is no room on its way. */
+static bool serve_locked(struct stage *stage, struct stage_reader *reader)
+{
 	struct pattern_limits limits = fetch_limits_locked(reader);
+	struct sftp_file *open;
+	struct flow *flow = choose_way_locked(reader, &open);
 	uint64_t offset;
 	size_t size;
 
-	if (flow_room(&stage->flow) < limits.piece && stage->flow.in_flight > 0)
-		return false;
-	if (!stage_make_room_locked(stage, limits.piece))
+	if (!has_room(flow, limits.piece) || !stage_make_room_locked(stage, limits.piece))
 		return false;
 	if (!may_be_fetched_for(reader) ||
 	    !pattern_next(&reader->pattern, &limits, &offset, &size) ||
-	    !fetch_gaps_locked(reader, offset, size)) {
+	    !fetch_gaps_locked(reader, open, flow, offset, size))
 		stop_wanting_locked(reader);
-		return true;
-	}
-	g_queue_unlink(&stage->wanting, &reader->link);
-	g_queue_push_tail_link(&stage->wanting, &reader->link);
 	return true;
 }
 
+/* Each in turn, until none of them could be served. */
 static void pump_locked(struct stage *stage)
 {
-	while (stage->wanting.length > 0 && take_turn_locked(stage))
-		;
+	unsigned int in_vain = 0;
+
+	while (in_vain < stage->wanting.length) {
+		struct stage_reader *reader = g_queue_peek_head(&stage->wanting);
+
+		in_vain = serve_locked(stage, reader) ? 0 : in_vain + 1;
+		if (!reader->wants)
+			continue;
+		g_queue_unlink(&stage->wanting, &reader->link);
+		g_queue_push_tail_link(&stage->wanting, &reader->link);
+	}
 }
 
 void fetch_ahead_locked(struct stage_reader *reader)

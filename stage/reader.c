@@ -27,12 +27,10 @@ struct stage_reader *stage_reader_new(struct stage *stage, uint64_t node, struct
                                       const struct stage_identity *identity)
 {
 	struct stage_reader *reader = NULL;
-	struct sftp_client_stats stats;
 	struct staged *staged;
 
-	sftp_client_get_stats(stage->client, &stats);
 	LOCK_SCOPE(&stage->lock);
-	flow_note_trip(&stage->flow, stats.rtt_min_ns);
+	flow_note_trip(&stage->flow, sftp_client_rtt_ns(stage->client));
 	staged = staged_get_locked(stage, node);
 	see_state_locked(staged, identity);
 	if (stage->settings.buffer_size == 0 || identity->size == 0) {
@@ -139,7 +137,8 @@ static struct extent *ask_for_gap_locked(struct reading *reading, uint64_t at, u
 		gap_end = MIN(gap_end, likely_end);
 	reading->missed = true;
 	sftp_turns_add();
-	return fetch_ask_locked(reader->file, reader->open, at, MIN(gap_end - at, piece), false);
+	return fetch_ask_locked(reader->file, reader->open, at, MIN(gap_end - at, piece),
+	                        &reader->file->stage->flow, false);
 }
 
 /* True when it is known that there is nothing from `at` on. */
@@ -201,6 +200,23 @@ static int await(struct reading *reading)
 	return error;
 }
 
+/*
+ * 0; or the error of one that is needed. -EAGAIN: it was asked for ahead, perhaps over a connection that has died
+ * meanwhile: nobody finds it any more, so ask again.
+ */
+static int check_landed_locked(const struct reading *reading)
+{
+	for (unsigned int i = 0; i < reading->extents->len; i++) {
+		const struct extent *extent = g_ptr_array_index(reading->extents, i);
+
+		if (extent->error)
+			return extent->ahead ? -EAGAIN : extent->error;
+		if (extent->size < extent->asked)
+			return 0;
+	}
+	return 0;
+}
+
 /* Hands out what is there, up to the first byte that is not. */
 static ssize_t show_locked(const struct reading *reading, struct stage_view *view)
 {
@@ -212,8 +228,6 @@ static ssize_t show_locked(const struct reading *reading, struct stage_view *vie
 		uint64_t skip = at - extent->offset;
 		size_t size;
 
-		if (extent->error)
-			return extent->error;
 		if (skip >= extent->size)
 			break;
 		size = MIN(extent->size - skip, reading->end - at);
@@ -278,29 +292,45 @@ static int begin(struct reading *reading)
 	}
 }
 
+/* Bytes; -EAGAIN: see check_landed_locked(), and *ret_again is set. */
+static ssize_t read_once(struct reading *reading, struct stage_view *view, bool *ret_again)
+{
+	ssize_t result = begin(reading);
+
+	if (result == 0)
+		result = await(reading);
+	LOCK_SCOPE(&reading->reader->file->stage->lock);
+	if (result == 0) {
+		result = check_landed_locked(reading);
+		*ret_again = result == -EAGAIN;
+	}
+	if (result == 0)
+		result = show_locked(reading, view);
+	if (result > 0)
+		view->extents = reading->extents;
+	else
+		reading_done_locked(reading);
+	return result;
+}
+
 static ssize_t read_pieces(struct stage_reader *reader, size_t size, uint64_t offset,
                            struct stage_view *ret_view)
 {
-	struct reading reading = {.reader = reader,
-	                          .offset = offset,
-	                          .end = offset + size,
-	                          .extents = g_ptr_array_new()};
-	struct stage *stage = reader->file->stage;
-	ssize_t result = begin(&reading);
+	ssize_t result;
+	bool again;
 
-	*ret_view = (struct stage_view){.count = 0};
-	if (result == 0)
-		result = await(&reading);
-	LOCK_SCOPE(&stage->lock);
-	if (result == 0)
-		result = show_locked(&reading, ret_view);
-	if (result > 0) {
-		ret_view->extents = reading.extents;
-		return result;
-	}
-	reading_done_locked(&reading);
-	g_free(ret_view->pieces);
-	ret_view->pieces = NULL;
+	do {
+		struct reading reading = {.reader = reader,
+		                          .offset = offset,
+		                          .end = offset + size,
+		                          .extents = g_ptr_array_new()};
+
+		*ret_view = (struct stage_view){.count = 0};
+		again = false;
+		result = read_once(&reading, ret_view, &again);
+	} while (again);
+	if (result <= 0)
+		g_clear_pointer(&ret_view->pieces, g_free);
 	return result;
 }
 

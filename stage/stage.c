@@ -9,6 +9,9 @@ struct stage *stage_new(const struct stage_settings *settings, struct sftp_clien
 
 	stage->settings = *settings;
 	stage->client = client;
+	if (sftp_client_has_lanes(client))
+		stage->lane_count = MIN(sftp_client_lanes(client), LANES_MAX);
+	stage->lanes = lanes_new(stage);
 	stage->files = g_hash_table_new(g_int64_hash, g_int64_equal);
 	pthread_mutex_init(&stage->lock, NULL);
 	lock_cond_init(&stage->calm);
@@ -23,6 +26,7 @@ void stage_free(struct stage *stage)
 	while (stage->in_flight > 0)
 		pthread_cond_wait(&stage->calm, &stage->lock);
 	pthread_mutex_unlock(&stage->lock);
+	lanes_free(stage);
 	stage_forget(stage, 0);
 	memory_trim(&stage->memory);
 	g_hash_table_unref(stage->files);

@@ -37,6 +37,9 @@ struct stage_reader;
 
 struct stage_settings {
 	size_t buffer_size; /* the budget, bytes; 0: nothing is ever held */
+	/* A file's path on the server now, for the caller to free; NULL: it has none any more. Any thread. */
+	char *(*path)(uint64_t node, void *data);
+	void *data; /* for path() */
 };
 
 /* Borrows the client. Never NULL. */

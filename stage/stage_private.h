@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "flow.h"
+#include "lane.h"
 #include "memory.h"
 #include "pattern.h"
 #include "stage.h"
@@ -45,13 +46,14 @@ struct staged {
 	unsigned int refs;   /* readers, changes, extents */
 	unsigned int readers;
 	struct stage_identity identity;
-	uint64_t checked_ns;  /* when that was seen last */
-	uint64_t generation;  /* counted up when another state was seen at an opening */
-	unsigned int changes; /* that have begun and not ended */
-	uint64_t version;     /* counted up by each change that begins */
-	bool is_being_read;   /* as a whole */
-	uint64_t whole_ns;    /* when it was last read whole; 0: never, or changed since */
-	GTree *extents;       /* of struct extent, by offset; they do not overlap */
+	uint64_t checked_ns;     /* when that was seen last */
+	uint64_t generation;     /* counted up when another state was seen at an opening */
+	unsigned int changes;    /* that have begun and not ended */
+	uint64_t version;        /* counted up by each change that begins */
+	bool is_being_read;      /* as a whole */
+	uint64_t whole_ns;       /* when it was last read whole; 0: never, or changed since */
+	struct lane_file *lanes; /* by lane; NULL: open on none */
+	GTree *extents;          /* of struct extent, by offset; they do not overlap */
 	pthread_cond_t landed;
 };
 
@@ -70,16 +72,19 @@ struct stage_reader {
 struct stage {
 	struct stage_settings settings; /* set once */
 	struct sftp_client *client;     /* set once, borrowed */
+	unsigned int lane_count;        /* set once; 0: one connection does it all */
+	struct lane *lanes;             /* set once */
 
 	pthread_mutex_t lock;
 	/* All below: protected by lock. */
+	bool stopping;
 	GHashTable *files; /* node -> struct staged */
 	GQueue idle;       /* of struct extent, the one unused for longest first */
 	GQueue wanting; /* of struct stage_reader: in turn, those that want to be fetched for ahead */
 	size_t bytes;   /* of all extents' memory */
 	unsigned int in_flight; /* extents on their way */
 	pthread_cond_t calm;    /* that has become 0 */
-	struct flow flow;
+	struct flow flow;       /* of where files are opened by who reads them */
 	struct memory memory;
 	struct stage_stats stats;
 };
@@ -109,11 +114,11 @@ void extent_drop_locked(struct extent *extent);
 struct extent *extent_new_landed_locked(struct staged *file, size_t size, uint64_t seen_ns);
 
 /*
- * Asks for `size` bytes at `offset`, of which nothing is held; they are in the tree from here on. Returns the
+ * Asks for `size` bytes at `offset` by `open`, whose connection `flow` is of. Nothing is held of them; they are in the tree from here on. Returns the
  * extent (borrowed) or NULL: the connection is gone.
  */
 struct extent *fetch_ask_locked(struct staged *file, struct sftp_file *open, uint64_t offset,
-                                size_t size, bool ahead);
+                                size_t size, struct flow *flow, bool ahead);
 /* The reader may want to be fetched for. */
 void fetch_ahead_locked(struct stage_reader *reader);
 void fetch_forget_reader_locked(struct stage_reader *reader);

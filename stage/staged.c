@@ -51,6 +51,8 @@ void staged_unref_locked(struct staged *file)
 	if (--file->refs > 0)
 		return;
 	g_hash_table_remove(file->stage->files, &file->node);
+	lanes_close_locked(file);
+	g_free(file->lanes);
 	g_tree_unref(file->extents);
 	pthread_cond_destroy(&file->landed);
 	g_free(file);
@@ -111,6 +113,8 @@ bool staged_identify_locked(struct staged *file, const struct stage_identity *id
 	/* With whole seconds, one that was changed again within the same looks the same. */
 	if (other || !known->settled) {
 		file->whole_ns = 0;
+		if (other)
+			lanes_close_locked(file);
 		staged_drop_locked(file, 0, UINT64_MAX);
 	}
 	file->identity = *identity;
