@@ -185,6 +185,26 @@ static void add_ahead(GString *table, const struct report *report)
 	                       "ahead     %" G_GUINT64_FORMAT " folders listed, %" G_GUINT64_FORMAT
 	                       " of them used; %" G_GUINT64_FORMAT " link targets read\n",
 	                       report->ahead.listed, report->ahead.used, report->ahead.targets);
+	g_string_append_printf(table,
+	                       "          %" G_GUINT64_FORMAT
+	                       " small files read, %" G_GUINT64_FORMAT
+	                       " of them opened; %" G_GUINT64_FORMAT
+	                       " names looked at, %" G_GUINT64_FORMAT " of them asked for\n",
+	                       report->ahead.files, report->ahead.files_used, report->ahead.looks,
+	                       report->ahead.looks_used);
+}
+
+static void add_contents(GString *table, const struct report *report)
+{
+	g_autofree char *held = show_bytes(report->contents.held);
+	g_autofree char *fetched = show_bytes(report->contents.fetched);
+	g_autofree char *ahead = show_bytes(report->contents.ahead);
+	g_autofree char *unused = show_bytes(report->contents.unused);
+
+	g_string_append_printf(table,
+	                       "contents  %s fetched, %s of them ahead, %s of those in vain; %s "
+	                       "held now\n",
+	                       fetched, ahead, unused, held);
 }
 
 /* Only where there was one: it is not for every server. */
@@ -236,6 +256,7 @@ char *report_to_table(const struct report *report, const char *name)
 	g_string_append_c(table, '\n');
 	add_cache(table, report);
 	add_ahead(table, report);
+	add_contents(table, report);
 	add_copies(table, report);
 	add_server(table, report);
 	g_string_append_printf(table,
@@ -311,7 +332,20 @@ static void put_ahead(GString *json, const struct report *report)
 	g_string_append(json, "  \"ahead\": {");
 	put_number(json, "listed", report->ahead.listed, ", ");
 	put_number(json, "used", report->ahead.used, ", ");
-	put_number(json, "targets", report->ahead.targets, "},\n");
+	put_number(json, "targets", report->ahead.targets, ", ");
+	put_number(json, "files", report->ahead.files, ", ");
+	put_number(json, "files_used", report->ahead.files_used, ", ");
+	put_number(json, "looks", report->ahead.looks, ", ");
+	put_number(json, "looks_used", report->ahead.looks_used, "},\n");
+}
+
+static void put_contents(GString *json, const struct report *report)
+{
+	g_string_append(json, "  \"contents\": {");
+	put_number(json, "held", report->contents.held, ", ");
+	put_number(json, "fetched", report->contents.fetched, ", ");
+	put_number(json, "ahead", report->contents.ahead, ", ");
+	put_number(json, "unused", report->contents.unused, "},\n");
 }
 
 static void put_copies(GString *json, const struct report *report)
@@ -356,6 +390,7 @@ char *report_to_json(const struct report *report)
 	put_operations(json, report);
 	put_cache(json, report);
 	put_ahead(json, report);
+	put_contents(json, report);
 	put_copies(json, report);
 	put_server(json, report);
 	put_nodes(json, report);

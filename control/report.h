@@ -14,7 +14,7 @@
 #include "operation.h"
 
 /* To be counted up whenever the struct changes. */
-#define REPORT_VERSION 2
+#define REPORT_VERSION 3
 
 /*
  * Bucket 0 counts latencies below 512 ns, each next one those up to twice as long; the last one all
@@ -45,7 +45,12 @@ struct report {
 	} cache; /* as struct cache_stats has it */
 	struct {
 		uint64_t listed, used, targets;
-	} ahead; /* as struct walk_stats has it */
+		uint64_t files, files_used; /* as struct scan_stats has it */
+		uint64_t looks, looks_used; /* as struct history_stats has it */
+	} ahead;                            /* the first three as struct walk_stats has it */
+	struct {
+		uint64_t held, fetched, ahead, unused; /* bytes */
+	} contents;                                    /* as struct stage_stats has it */
 	struct {
 		uint64_t running, position, size, bytes;
 	} copies; /* on the server, as struct copy_progress has it */

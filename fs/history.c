@@ -45,6 +45,7 @@ struct history {
 	uint64_t last;      /* number of the latest; 0: none yet */
 	GHashTable *latest; /* of struct past, by folder and name: the latest of each */
 	unsigned int credit;
+	struct history_stats stats;
 };
 
 struct history_looks {
@@ -99,6 +100,7 @@ static struct past *add_locked(struct history *history, uint64_t dir, const char
 
 	if (before && before->looked_at) {
 		before->looked_at = false;
+		history->stats.used++;
 		history->credit = MIN(history->credit + CREDIT_USED, CREDIT_MAX);
 	}
 	forget_locked(history, past);
@@ -140,6 +142,7 @@ static void add_look_locked(struct history_looks *looks, struct past *past)
 	if (!path)
 		return;
 	history->credit--;
+	history->stats.asked++;
 	((struct past *)latest)->looked_at = true;
 	looks->dirs[looks->count] = past->dir;
 	looks->names[looks->count] = g_strdup(past->name);
@@ -273,4 +276,10 @@ void history_free(struct history *history)
 	g_hash_table_unref(history->latest);
 	pthread_mutex_destroy(&history->lock);
 	g_free(history);
+}
+
+void history_get_stats(struct history *history, struct history_stats *ret_stats)
+{
+	LOCK_SCOPE(&history->lock);
+	*ret_stats = history->stats;
 }

@@ -37,4 +37,10 @@ void history_end(struct history_looks *looks);
  */
 bool history_is_now(struct history *history, uint64_t asked_ns);
 
+/* For statistics: names that were looked at, and how many of them were then asked for. */
+struct history_stats {
+	uint64_t asked, used;
+};
+void history_get_stats(struct history *history, struct history_stats *ret_stats);
+
 #endif

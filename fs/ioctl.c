@@ -8,7 +8,10 @@
 #include "control.h"
 #include "copy.h"
 #include "refresh.h"
+#include "history.h"
 #include "request.h"
+#include "scan.h"
+#include "stage.h"
 #include "stats.h"
 #include "walk.h"
 
@@ -31,11 +34,30 @@ static void get_cache(struct fs *fs, struct report *report)
 static void get_ahead(struct fs *fs, struct report *report)
 {
 	struct walk_stats stats;
+	struct scan_stats files;
+	struct history_stats looks;
 
 	walk_get_stats(fs->walk, &stats);
 	report->ahead.listed = stats.listed;
 	report->ahead.used = stats.used;
 	report->ahead.targets = stats.targets;
+	scan_get_stats(fs->scan, &files);
+	report->ahead.files = files.asked;
+	report->ahead.files_used = files.used;
+	history_get_stats(fs->history, &looks);
+	report->ahead.looks = looks.asked;
+	report->ahead.looks_used = looks.used;
+}
+
+static void get_contents(struct fs *fs, struct report *report)
+{
+	struct stage_stats stats;
+
+	stage_get_stats(fs->stage, &stats);
+	report->contents.held = stats.held_bytes;
+	report->contents.fetched = stats.fetched_bytes;
+	report->contents.ahead = stats.ahead_bytes;
+	report->contents.unused = stats.unused_bytes;
 }
 
 static void get_copies(struct fs *fs, struct report *report)
@@ -73,6 +95,7 @@ void fs_get_report(struct fs *fs, struct report *ret_report)
 	ret_report->nodes.open_files = handle_count(fs->handles);
 	get_cache(fs, ret_report);
 	get_ahead(fs, ret_report);
+	get_contents(fs, ret_report);
 	get_copies(fs, ret_report);
 	get_server(fs, ret_report);
 }

@@ -3,6 +3,7 @@
 whatever happens meanwhile. Requests are counted on the wire (lib/rogue.py)."""
 
 import contextlib
+import json
 import mmap
 import os
 import random
@@ -67,6 +68,15 @@ def test_a_sequential_reader_is_read_ahead_of(rogue, mount, big):
             found += more
     assert found == big
     assert rogue.count("READ") < 8 * MIB / (64 << 10)
+
+
+def test_statistics(rogue, mount, big, sshfs):
+    m = mount(over=rogue)
+    assert (m.path / "big").read_bytes() == big
+    contents = json.loads(sshfs("--stats", "--json", m.path).out)["contents"]
+    assert contents["fetched"] == len(big)
+    assert contents["held"] == contents["unused"] == 0
+    assert len(big) / 2 < contents["ahead"] < len(big)
 
 
 def test_nothing_is_asked_for_twice(rogue, mount, big):

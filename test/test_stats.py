@@ -163,8 +163,8 @@ def documented():
 def test_json_has_the_documented_names(mount, stats):
     seen, manual = stats(mount(over="fake")), documented()
     assert set(seen) == set(manual)
-    assert seen["version"] == 2 and seen["uptime_ns"] > 0
-    for section in ("cache", "ahead", "server", "nodes"):
+    assert seen["version"] == 3 and seen["uptime_ns"] > 0
+    for section in ("cache", "ahead", "contents", "server", "nodes"):
         assert set(seen[section]) <= manual[section], section
     assert set(seen["operations"]) <= manual["operations"]
     for one in seen["operations"].values():
@@ -320,7 +320,7 @@ def test_the_report_names_its_version(mount):
     m = mount(over="fake")
     report = control.call(m.path, control.GET_REPORT)
     version, size = (int.from_bytes(report[at:at + 4], "little") for at in (0, 4))
-    assert version == 2 and 4096 < size < control.REPLY_MAX
+    assert version == 3 and 4096 < size < control.REPLY_MAX
     assert not any(report[size:])
 
 

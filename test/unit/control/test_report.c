@@ -81,6 +81,14 @@ static struct report *example(void)
 	report->ahead.listed = 5;
 	report->ahead.used = 4;
 	report->ahead.targets = 3;
+	report->ahead.files = 8;
+	report->ahead.files_used = 7;
+	report->ahead.looks = 12;
+	report->ahead.looks_used = 11;
+	report->contents.held = 2048;
+	report->contents.fetched = 3072;
+	report->contents.ahead = 1024;
+	report->contents.unused = 5;
 	report->copies.running = 2;
 	report->copies.position = 3 * 1024 * 1024;
 	report->copies.size = 6 * 1024 * 1024;
@@ -144,8 +152,15 @@ static void test_table(void)
 	            "cache 0 names, 0 listings, 0 B; 3 hits, 1 misses (75 %), "
 	            "0 late answers dropped");
 	assert_line(table, "ahead", "ahead 5 folders listed, 4 of them used; 3 link targets read");
-	assert_line(table, "copies",
-	            "copies 1.0 KiB copied on the server; running: 2, at 3.0 MiB of 6.0 MiB (50 %)");
+	g_assert_nonnull(strstr(table, "          8 small files read, 7 of them opened; 12 names "
+	                               "looked at, 11 of them asked for\n"));
+	assert_line(
+		table, "contents",
+		"contents 3.0 KiB fetched, 1.0 KiB of them ahead, 5 B of those in vain; 2.0 KiB "
+		"held now");
+	assert_line(
+		table, "copies",
+		"copies 1.0 KiB copied on the server; running: 2, at 3.0 MiB of 6.0 MiB (50 %)");
 	g_assert_true(g_str_has_suffix(table, "\n"));
 	g_assert_null(strstr(table, " \n"));
 }
