@@ -191,7 +191,8 @@ static void maybe_open_another_locked(struct sftp_pool *pool)
 	for (unsigned int i = 0; i < pool->settings.max_conns; i++) {
 		struct slot *slot = &pool->slots[i];
 
-		if (pool_is_coming_locked(slot))
+		/* An opener may not yet have let go of what has already come. */
+		if (pool_is_coming_locked(slot) && !pool_is_alive_locked(slot))
 			return;
 		if (!empty && pool_may_want_locked(pool, slot))
 			empty = slot;
