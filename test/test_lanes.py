@@ -110,7 +110,8 @@ def test_a_copy_between_two_connections(proxy, mount, server_dir, replaced):
                 done += os.copy_file_range(source.fileno(), target.fileno(), len(content) - done)
             copies = p.requests("copy-data")
     assert (server_dir / "to").read_bytes() == content
-    assert bool(copies) != replaced
+    # Replaced it can still be copied there, should both be on one connection.
+    assert copies or replaced
 
 
 def processes_called(m, name):
