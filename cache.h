@@ -124,7 +124,8 @@ void cache_put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t
  * A program has read the listing of `dir`: from now on a name that it lacks is taken not to exist, for as
  * long as absence is believed. One that was only asked for ahead does not tell that, and after two seconds
  * is not given any more to be read: whoever makes a file on the server and looks for it here for the first
- * time shall find it.
+ * time shall find it. A listing that takes the place of a trusted one is trusted as well: a program has read
+ * what is in the folder not long ago.
  */
 void cache_trust_listing(struct cache *cache, uint64_t dir);
 

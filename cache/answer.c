@@ -4,6 +4,7 @@
  * How long it is true counts from when it was asked for.
  */
 #include "cache_private.h"
+#include "clock_hook.h"
 
 #include <string.h>
 
@@ -179,21 +180,32 @@ void cache_put_link(struct cache *cache, struct cache_ticket ticket, uint64_t di
 	cache_tidy(cache);
 }
 
+/* A program has read its listing not long ago: what it sees in a newer one is no surprise. */
+static bool is_trusted_locked(struct shard *shard, uint64_t dir, uint64_t now)
+{
+	const struct folder *folder = shard_find_folder_locked(shard, dir);
+
+	return folder && folder->trusted && folder->names_end > now;
+}
+
 static void put_listing(struct cache *cache, struct cache_ticket ticket, uint64_t dir,
                         struct listing *listing)
 {
 	struct shard *shard = cache_shard_of(cache, dir);
 	struct folder *folder;
+	bool trusted;
 
 	LOCK_SCOPE(&shard->lock);
 	if (!admit_locked(cache, shard, ticket, dir, NULL))
 		return;
+	trusted = is_trusted_locked(shard, dir, cache_now_ns());
 	shard_drop_folder_locked(shard, shard_find_folder_locked(shard, dir));
 	/* It would push out all others, and then itself. */
 	if (listing_count(listing) >= cache_max_listing(cache))
 		return;
 	folder = shard_add_folder_locked(shard, dir, listing);
 	folder->moment = ticket.moment;
+	folder->trusted = trusted;
 	folder->arrived = folder->used;
 	folder->names_end = clock_add(ticket.asked_ns, cache->settings.name_ns);
 	folder->attrs_end = clock_add(ticket.asked_ns, cache->settings.attr_ns);

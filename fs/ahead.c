@@ -16,7 +16,8 @@
 #include "thread.h"
 
 #define NAMES_MAX   (size_t)10000 /* a larger folder is not listed ahead */
-#define TARGETS_MAX 256           /* of one folder */
+#define FRESH_NS    (CLOCK_NS_PER_SEC / 2)
+#define TARGETS_MAX 256 /* of one folder */
 
 /* ---- tasks ------------------------------------------------------------------------------------ */
 
@@ -136,9 +137,21 @@ static void end_locked(struct walk *walk, struct ahead_task *task)
 
 /* ---- doing them ------------------------------------------------------------------------------- */
 
-static void list_folder(struct walk *walk, uint64_t dir)
+/* Names are asked for in it one by one: what is known cannot tell any more that they are missing. */
+static struct stream *get_fresh_stream(struct fs *fs, uint64_t dir)
 {
-	struct stream *stream = stream_get(walk->fs, dir);
+	struct stream *stream = stream_get(fs, dir);
+
+	if (clock_now_ns() - stream_ticket(stream).asked_ns <= FRESH_NS)
+		return stream;
+	stream_unref(stream);
+	return stream_new(fs, dir);
+}
+
+static void list_folder(struct walk *walk, uint64_t dir, bool demanded)
+{
+	struct stream *stream =
+		demanded ? get_fresh_stream(walk->fs, dir) : stream_get(walk->fs, dir);
 
 	stream_complete(stream, MIN(NAMES_MAX, cache_max_listing(walk->fs->cache)));
 	walk_takes_news(walk, stream);
@@ -205,7 +218,7 @@ static void read_targets(struct walk *walk, uint64_t dir)
 static void do_task(struct walk *walk, const struct ahead_task *task)
 {
 	if (task->kind == AHEAD_LIST)
-		list_folder(walk, task->dir);
+		list_folder(walk, task->dir, task->demanded);
 	else
 		read_targets(walk, task->dir);
 }
