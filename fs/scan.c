@@ -47,7 +47,7 @@ struct task {
 
 /* A folder in which files were opened lately, or will be. All protected by the scan's lock. */
 struct scanned {
-	uint64_t dir;
+	uint64_t dir;        /* its node is referenced */
 	uint64_t when;       /* the latest opening, or when it was listed */
 	char *first;         /* the name that was opened first; NULL: none was */
 	struct order *order; /* NULL: not known yet */
@@ -92,6 +92,7 @@ static void forget_folder_locked(struct scan *scan, struct scanned *folder)
 		scan->streak = 0;
 	}
 	scan->unused -= g_hash_table_size(folder->unused);
+	node_unref(scan->fs->nodes, folder->dir);
 	g_hash_table_unref(folder->unused);
 	g_free(folder->first);
 	order_free(folder->order);
@@ -107,11 +108,13 @@ static struct scanned *find_folder_locked(struct scan *scan, uint64_t dir)
 	return NULL;
 }
 
-/* In the place of the one that was used longest ago. */
+/* In the place of the one that was used longest ago. NULL: there is no such folder any more. */
 static struct scanned *add_folder_locked(struct scan *scan, uint64_t dir)
 {
 	struct scanned *folder = &scan->folders[0];
 
+	if (!node_ref(scan->fs->nodes, dir))
+		return NULL;
 	for (size_t i = 1; i < FOLDERS; i++) {
 		if (scan->folders[i].when < folder->when)
 			folder = &scan->folders[i];
@@ -209,8 +212,9 @@ static void put_in_line_locked(struct scan *scan, struct scanned *folder,
 	struct task *task;
 
 	*id = entry->id;
-	if (!g_hash_table_add(folder->unused, id) || !node_ref(scan->fs->nodes, folder->dir))
+	if (!g_hash_table_add(folder->unused, id))
 		return;
+	node_ref(scan->fs->nodes, folder->dir);
 	scan->unused++;
 	scan->stats.asked++;
 	task = g_new(struct task, 1);
@@ -309,7 +313,8 @@ void scan_opens(struct scan *scan, uint64_t node)
 	folder = find_folder_locked(scan, dir);
 	if (!folder)
 		folder = add_folder_locked(scan, dir);
-	note_opening_locked(scan, folder, node, name, listing, ticket);
+	if (folder)
+		note_opening_locked(scan, folder, node, name, listing, ticket);
 	pthread_mutex_unlock(&scan->lock);
 	listing_unref(listing);
 }
@@ -320,6 +325,16 @@ static bool is_scanning(struct scan *scan)
 
 	forget_old_folders_locked(scan);
 	return scan->streak >= STREAK_MIN;
+}
+
+static void begin_folder_locked(struct scan *scan, struct scanned *folder, struct listing *listing,
+                                struct cache_ticket ticket)
+{
+	folder->order = make_order(scan, folder->dir, listing, scan->order);
+	if (folder->order)
+		look_ahead_locked(scan, folder, ticket);
+	else
+		forget_folder_locked(scan, folder);
 }
 
 void scan_lists(struct scan *scan, uint64_t dir)
@@ -337,11 +352,8 @@ void scan_lists(struct scan *scan, uint64_t dir)
 	pthread_mutex_lock(&scan->lock);
 	if (!find_folder_locked(scan, dir) && listing_count(listing) <= NAMES_MAX) {
 		folder = add_folder_locked(scan, dir);
-		folder->order = make_order(scan, dir, listing, scan->order);
-		if (folder->order)
-			look_ahead_locked(scan, folder, ticket);
-		else
-			forget_folder_locked(scan, folder);
+		if (folder)
+			begin_folder_locked(scan, folder, listing, ticket);
 	}
 	pthread_mutex_unlock(&scan->lock);
 	listing_unref(listing);
