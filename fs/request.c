@@ -137,7 +137,11 @@ void request_end_iov(struct request *request, ssize_t size_or_error, const struc
 		return;
 	}
 	stop_waiting(request, size_or_error);
-	fuse_reply_iov(request->req, pieces, count);
+	/* Of no pieces libfuse makes a null pointer, and copies from it. */
+	if (count == 0)
+		fuse_reply_buf(request->req, "", 0);
+	else
+		fuse_reply_iov(request->req, pieces, count);
 }
 
 void request_end_link(struct request *request, int error, const char *target)
