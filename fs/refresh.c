@@ -2,7 +2,7 @@
 /*
  * See refresh.h.
  *
- * First the cache forgets, then the kernel: in the other order it could ask in between and be told the
+ * First the cache and the stage forget, then the kernel: in the other order it could ask in between and be told the
  * old again. What is on its way from the server meanwhile is not kept, neither by the cache (its tickets
  * are void) nor by the kernel (which notes when it asked).
  *
@@ -17,6 +17,7 @@
 #include "ending.h"
 #include "log.h"
 #include "request.h"
+#include "stage.h"
 
 #define NOTIFY_INC_EPOCH 8 /* FUSE_NOTIFY_INC_EPOCH: not in libfuse 3.17; Linux 6.16 */
 
@@ -58,6 +59,7 @@ void refresh_all(struct fs *fs)
 	g_autoptr(GArray) ids = NULL;
 
 	cache_on_reconnect(fs->cache);
+	stage_forget(fs->stage);
 	ids = node_table_ids(fs->nodes);
 	tell_kernel(fs, ids);
 }
@@ -95,6 +97,8 @@ static void refresh_below(struct fs *fs, uint64_t node)
 
 	forget_contents(fs, ids);
 	forget_names(fs, ids);
+	/* Of more than was asked for: small files are held under names that have no node yet. */
+	stage_forget(fs->stage);
 	tell_kernel(fs, ids);
 }
 

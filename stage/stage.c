@@ -27,7 +27,7 @@ void stage_free(struct stage *stage)
 		pthread_cond_wait(&stage->calm, &stage->lock);
 	pthread_mutex_unlock(&stage->lock);
 	lanes_free(stage);
-	stage_forget(stage, 0);
+	stage_forget(stage);
 	memory_trim(&stage->memory);
 	g_hash_table_unref(stage->files);
 	pthread_cond_destroy(&stage->calm);

@@ -118,8 +118,8 @@ void stage_whole_drop(struct stage *stage, uint64_t node);
 void stage_begin_change(struct stage *stage, uint64_t node, uint64_t offset, uint64_t size);
 /* The server has made the change, or not; once for each begin, with the same range. */
 void stage_end_change(struct stage *stage, uint64_t node, uint64_t offset, uint64_t size);
-/* Whatever is held of the file is forgotten; 0: of all files. */
-void stage_forget(struct stage *stage, uint64_t node);
+/* Whatever is held is forgotten, and what is on its way is not kept: the server may have changed. */
+void stage_forget(struct stage *stage);
 
 /* For statistics. */
 struct stage_stats {

@@ -156,18 +156,23 @@ void stage_end_change(struct stage *stage, uint64_t node, uint64_t offset, uint6
 	staged_unref_locked(file);
 }
 
-void stage_forget(struct stage *stage, uint64_t node)
+/* What is on its way is as old as what is held. */
+static void forget_locked(struct staged *file)
 {
-	GHashTableIter iter;
-	g_autoptr(GPtrArray) files = g_ptr_array_new();
-	void *file;
+	staged_ref_locked(file);
+	file->version++;
+	file->checked_ns = 0;
+	staged_drop_locked(file, 0, UINT64_MAX);
+	staged_unref_locked(file);
+}
+
+void stage_forget(struct stage *stage)
+{
+	g_autoptr(GList) files = NULL;
 	LOCK_SCOPE(&stage->lock);
 
-	g_hash_table_iter_init(&iter, stage->files);
-	while (g_hash_table_iter_next(&iter, NULL, &file)) {
-		if (node == 0 || ((struct staged *)file)->node == node)
-			g_ptr_array_add(files, file);
-	}
-	for (unsigned int i = 0; i < files->len; i++)
-		staged_drop_locked(g_ptr_array_index(files, i), 0, UINT64_MAX);
+	/* One that loses its last extent leaves the table. */
+	files = g_hash_table_get_values(stage->files);
+	for (GList *link = files; link; link = link->next)
+		forget_locked(link->data);
 }

@@ -192,6 +192,19 @@ def test_a_file_that_is_another_one_by_now(rogue, mount, filled):
     assert all(found[name] == b"changed on the server" for name in names[3:])
 
 
+@pytest.mark.core
+def test_a_refresh_forgets_what_was_read_ahead(ahead, filled, sshfs):
+    """Also of a file that the kernel keeps its number of, because somebody holds on to it."""
+    folder, names = ahead
+    fd = os.open(folder / names[3], os.O_PATH)
+    try:
+        (filled / names[3]).write_bytes(b"changed on the server")
+        assert sshfs("--refresh", folder).code == 0
+        assert (folder / names[3]).read_bytes() == b"changed on the server"
+    finally:
+        os.close(fd)
+
+
 def test_what_may_not_be_read(rogue, mount, filled):
     """Nobody hears of it but who opens it."""
     m = mount(over=rogue)
