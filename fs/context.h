@@ -2,8 +2,9 @@
 /*
  * struct fs: what the handlers share. Internal to fs/.
  *
- * Lock order: streams -> stream -> nodes -> node's handles -> handle; none of them is held while waiting for the network
- * or replying. cache and client lock for themselves and are called without any of ours.
+ * Lock order: streams -> stream -> nodes -> node's handles -> handle -> writer -> window; none of them is held while
+ * waiting for the network or replying. cache, stage and client lock for themselves and are called without any of
+ * ours, but for those of the scan and of the history. Those two, and the walk's, come before all others.
  */
 #ifndef FS_CONTEXT_H
 #define FS_CONTEXT_H
@@ -59,5 +60,11 @@ struct fs {
 	struct autounmount *autounmount; /* set once by fs_mount() */
 	struct ending ending;
 };
+
+/* Something may be read before a program asks for it. With direct_io programs want the server's data, now. */
+static inline bool context_reads_ahead(const struct fs_settings *settings)
+{
+	return !settings->no_readahead && !settings->direct_io;
+}
 
 #endif

@@ -124,10 +124,9 @@ static void count_piece(struct copies *copies, struct copy *copy, size_t size, u
 /* What the way there and back takes is not the server's time. */
 static uint64_t without_trip(struct fs *fs, uint64_t span_ns)
 {
-	struct sftp_client_stats stats;
+	uint64_t trip_ns = sftp_client_rtt_ns(fs->client);
 
-	sftp_client_get_stats(fs->client, &stats);
-	return stats.received && stats.rtt_min_ns < span_ns ? span_ns - stats.rtt_min_ns : span_ns;
+	return trip_ns < span_ns ? span_ns - trip_ns : span_ns;
 }
 
 static int copy_piece(struct fs *fs, struct copy *copy)

@@ -52,11 +52,34 @@ struct history_looks {
 	struct history *history;
 	struct sftp_looks *looks;
 	struct cache_ticket ticket; /* taken before they were asked for */
+	uint64_t trip_ns;
 	size_t count;
 	uint64_t dirs[LOOKS_MAX];
 	char *names[LOOKS_MAX];
-	char *paths[LOOKS_MAX + 1];
+	char *paths[LOOKS_MAX];
 };
+
+/* ---- far away ------------------------------------------------------------------------------------ */
+
+/* A round trip, where it is long enough to make all this worth while; else 0. */
+static uint64_t far_trip_ns(struct history *history)
+{
+	uint64_t trip_ns = history->enabled ? sftp_client_rtt_ns(history->fs->client) : 0;
+
+	return trip_ns >= FAR_NS ? trip_ns : 0;
+}
+
+static bool is_now(uint64_t asked_ns, uint64_t trip_ns)
+{
+	return clock_now_ns() <= clock_add(asked_ns, NOW_TRIPS * trip_ns);
+}
+
+bool history_is_now(struct history *history, uint64_t asked_ns)
+{
+	uint64_t trip_ns = far_trip_ns(history);
+
+	return trip_ns > 0 && is_now(asked_ns, trip_ns);
+}
 
 /* ---- the ring ----------------------------------------------------------------------------------- */
 
@@ -121,29 +144,30 @@ static bool is_among(const struct history_looks *looks, const struct past *past)
 	return false;
 }
 
-static bool is_known_now(struct history *history, const struct past *past)
+static bool is_known_now(const struct history_looks *looks, const struct past *past)
 {
 	struct cache_name known;
 
-	return cache_get_name(history->fs->cache, past->dir, past->name, &known) != CACHE_UNKNOWN &&
-	       history_is_now(history, known.asked_ns);
+	return cache_get_name(looks->history->fs->cache, past->dir, past->name, &known) !=
+	               CACHE_UNKNOWN &&
+	       is_now(known.asked_ns, looks->trip_ns);
 }
 
-static void add_look_locked(struct history_looks *looks, struct past *past)
+static void add_look_locked(struct history_looks *looks, const struct past *past)
 {
 	struct history *history = looks->history;
-	const struct past *latest = g_hash_table_lookup(history->latest, past);
+	struct past *latest = g_hash_table_lookup(history->latest, past);
 	char *path;
 
 	if (history->credit == 0 || looks->count == LOOKS_MAX || is_among(looks, past) ||
-	    is_known_now(history, past))
+	    is_known_now(looks, past))
 		return;
 	path = node_child_path(history->fs->nodes, past->dir, past->name);
 	if (!path)
 		return;
 	history->credit--;
 	history->stats.asked++;
-	((struct past *)latest)->looked_at = true;
+	latest->looked_at = true;
 	looks->dirs[looks->count] = past->dir;
 	looks->names[looks->count] = g_strdup(past->name);
 	looks->paths[looks->count++] = path;
@@ -168,16 +192,9 @@ static void gather_locked(struct history_looks *looks, const struct past *now)
 
 /* ---- looking ------------------------------------------------------------------------------------ */
 
-bool history_is_now(struct history *history, uint64_t asked_ns)
-{
-	uint64_t trip = history->enabled ? sftp_client_rtt_ns(history->fs->client) : 0;
-
-	return trip >= FAR_NS && clock_now_ns() <= clock_add(asked_ns, NOW_TRIPS * trip);
-}
-
 void history_note(struct history *history, uint64_t dir, const char *name)
 {
-	if (!history->enabled)
+	if (far_trip_ns(history) == 0)
 		return;
 	LOCK_SCOPE(&history->lock);
 	add_locked(history, dir, name);
@@ -194,19 +211,17 @@ static void free_looks(struct history_looks *looks)
 
 struct history_looks *history_begin(struct history *history, uint64_t dir, const char *name)
 {
-	bool far = history->enabled && sftp_client_rtt_ns(history->fs->client) >= FAR_NS;
+	uint64_t trip_ns = far_trip_ns(history);
 	struct history_looks *looks;
 
-	if (!history->enabled)
+	if (trip_ns == 0)
 		return NULL;
 	looks = g_new0(struct history_looks, 1);
 	looks->history = history;
+	looks->trip_ns = trip_ns;
 	looks->ticket = cache_take_ticket(history->fs->cache);
 	pthread_mutex_lock(&history->lock);
-	if (far)
-		gather_locked(looks, add_locked(history, dir, name));
-	else
-		add_locked(history, dir, name);
+	gather_locked(looks, add_locked(history, dir, name));
 	pthread_mutex_unlock(&history->lock);
 	if (looks->count > 0)
 		looks->looks = sftp_looks_begin(history->fs->client, looks->paths, looks->count);

@@ -19,7 +19,7 @@ struct history_looks;
 struct history *history_new(struct fs *fs, bool enabled);
 void history_free(struct history *history); /* accepts NULL */
 
-/* A name is asked for that is known. */
+/* A name is asked for that is known. What is asked for of a server next door is not remembered. */
 void history_note(struct history *history, uint64_t dir, const char *name);
 /*
  * The same of a name, or an open file's name, for which the server is about to be asked: begins to look at what

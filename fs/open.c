@@ -3,7 +3,8 @@
  * Opening, creating, flushing and releasing files.
  *
  * OPEN and LSTAT go out together: one round trip tells both the handle and whether what the kernel keeps
- * of the file is still right. Data is on the server when close(2) or fsync(2) returns, and the first
+ * of the file is still right. What was read ahead, or just seen to be unchanged, is opened without them. Data
+ * is on the server when close(2) or fsync(2) returns, and the first
  * error of what was written behind is returned there.
  *
  * An open file is a handle on one connection. When that is lost the file is stale: every use ends with
@@ -170,26 +171,24 @@ static void set_modes(struct fs *fs, uint64_t node, uint64_t size, int64_t mtime
 	fi->noflush = fs->settings.no_rofd_flush && (fi->flags & O_ACCMODE) == O_RDONLY;
 }
 
-/* With direct_io programs want the server's data, now. */
-static bool reads_ahead(const struct fs *fs)
-{
-	return !fs->settings.no_readahead && !fs->settings.direct_io;
-}
-
 static struct stage_reader *new_reader(struct fs *fs, uint64_t node, struct sftp_file *file,
                                        uint64_t size, int64_t mtime, int flags)
 {
 	const struct stage_identity identity = {
 		.size = size, .mtime = mtime, .settled = open_is_settled(fs, mtime)};
 
-	if (!reads_ahead(fs) || (flags & O_ACCMODE) == O_WRONLY)
+	if (!context_reads_ahead(&fs->settings) || (flags & O_ACCMODE) == O_WRONLY)
 		return NULL;
 	return stage_reader_new(fs->stage, node, file, &identity);
 }
 
-/* Takes over the reference to `file` (which may be NULL) and the reader (the same). */
-static void keep_handle(struct fs *fs, uint64_t node, struct sftp_file *file,
-                        struct stage_reader *reader, struct fuse_file_info *fi)
+/*
+ * The opened file as the kernel gets it. Takes over the reference to `file` (which may be NULL) and the reader (the
+ * same).
+ */
+static void hand_out(struct fs *fs, uint64_t node, struct sftp_file *file,
+                     struct stage_reader *reader, uint64_t size, int64_t mtime,
+                     struct fuse_file_info *fi)
 {
 	struct handle *handle;
 
@@ -197,6 +196,7 @@ static void keep_handle(struct fs *fs, uint64_t node, struct sftp_file *file,
 	handle = handle_new(fs->handles, node, file, fi->flags);
 	handle_set_reader(handle, reader);
 	fi->fh = (uintptr_t)handle;
+	set_modes(fs, node, size, mtime, fi);
 }
 
 static void drop_handle(struct fs *fs, struct handle *handle)
@@ -239,20 +239,16 @@ static struct cache_ticket end_truncation(struct fs *fs, struct cache_ticket tic
 	return cache_end_change(fs->cache, ticket, dir, name);
 }
 
-static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
+/* By the server. What is on its way of the node's writes is there already. */
+static int open_there(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                      struct fuse_file_info *fi)
 {
 	struct sftp_after after = {.follow = fs->settings.follow_symlinks};
 	struct sftp_attrs *attrs = &after.attrs;
-	g_autofree char *name = NULL;
 	struct cache_ticket ticket = {0};
 	struct sftp_file *file = NULL;
-	uint64_t dir;
-	int error = handle_drain_node(fs->handles, node);
+	int error;
 
-	if (error)
-		return error;
-	if (!place_of_node(fs, node, &dir, &name))
-		return -ESTALE;
 	if (fi->flags & O_TRUNC)
 		begin_truncation(fs, node, dir, name);
 	error = open_node(fs, node, fi->flags & ~(O_CREAT | O_EXCL), &ticket, &file, &after);
@@ -270,9 +266,8 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 	correct_kernel(fs, node, attrs->size, attrs->mtime);
 	if ((fi->flags & O_ACCMODE) != O_WRONLY)
 		node_note_opened(fs->nodes, node, attrs->permissions & (S_IFMT | 07777));
-	keep_handle(fs, node, file,
-	            new_reader(fs, node, file, attrs->size, attrs->mtime, fi->flags), fi);
-	set_modes(fs, node, attrs->size, attrs->mtime, fi);
+	hand_out(fs, node, file, new_reader(fs, node, file, attrs->size, attrs->mtime, fi->flags),
+	         attrs->size, attrs->mtime, fi);
 	return 0;
 }
 
@@ -280,15 +275,12 @@ static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 static bool open_held(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 {
 	struct stage_identity identity;
-	struct stage_reader *reader = NULL;
+	struct stage_reader *reader = stage_reader_of_whole(fs->stage, node, &identity);
 
-	if ((fi->flags & O_ACCMODE) == O_RDONLY && !(fi->flags & O_TRUNC) && reads_ahead(fs))
-		reader = stage_reader_of_whole(fs->stage, node, &identity);
 	if (!reader)
 		return false;
 	correct_kernel(fs, node, identity.size, identity.mtime);
-	keep_handle(fs, node, NULL, reader, fi);
-	set_modes(fs, node, identity.size, identity.mtime, fi);
+	hand_out(fs, node, NULL, reader, identity.size, identity.mtime, fi);
 	return true;
 }
 
@@ -302,35 +294,43 @@ static bool open_unchanged(struct fs *fs, uint64_t node, uint64_t dir, const cha
 	struct cache_name known;
 	const struct cache_attr *attr = &known.attr;
 
-	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC || !reads_ahead(fs) ||
-	    handle_drain_node(fs->handles, node) != 0)
-		return false;
 	if (cache_get_name(fs->cache, dir, name, &known) != CACHE_PRESENT || !known.has_attr ||
 	    !history_is_now(fs->history, known.asked_ns) ||
 	    !node_can_be_read_again(fs->nodes, node, attr->size, attr->mtime, attr->mode))
 		return false;
 	correct_kernel(fs, node, attr->size, attr->mtime);
-	keep_handle(fs, node, NULL, NULL, fi);
-	set_modes(fs, node, attr->size, attr->mtime, fi);
+	hand_out(fs, node, NULL, NULL, attr->size, attr->mtime, fi);
+	history_note(fs->history, dir, name);
 	return true;
 }
 
-/* By the server; what has followed this file before is looked at in the same round trip. */
-static int open_and_look(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
+/* True when it was opened without asking the server. */
+static bool open_here(struct fs *fs, uint64_t node, uint64_t dir, const char *name,
+                      struct fuse_file_info *fi)
+{
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC ||
+	    !context_reads_ahead(&fs->settings))
+		return false;
+	scan_opens(fs->scan, node, dir, name);
+	return open_held(fs, node, fi) || open_unchanged(fs, node, dir, name, fi);
+}
+
+/* What has followed this file before is looked at in the same round trip. */
+static int open_work(struct fs *fs, uint64_t node, struct fuse_file_info *fi)
 {
 	struct history_looks *looks;
 	g_autofree char *name = NULL;
 	uint64_t dir;
-	int error;
+	int error = handle_drain_node(fs->handles, node);
 
+	if (error)
+		return error;
 	if (!place_of_node(fs, node, &dir, &name))
-		return open_work(fs, node, fi);
-	if (open_unchanged(fs, node, dir, name, fi)) {
-		history_note(fs->history, dir, name);
+		return -ESTALE;
+	if (open_here(fs, node, dir, name, fi))
 		return 0;
-	}
 	looks = history_begin(fs->history, dir, name);
-	error = open_work(fs, node, fi);
+	error = open_there(fs, node, dir, name, fi);
 	history_end(looks);
 	return error;
 }
@@ -343,9 +343,7 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 	request_begin(&request, req, OP_OPEN);
 	fs = request.fs;
-	if ((fi->flags & O_ACCMODE) == O_RDONLY)
-		scan_opens(fs->scan, node);
-	error = open_held(fs, node, fi) ? 0 : open_and_look(fs, node, fi);
+	error = open_work(fs, node, fi);
 	if (!request_end_open(&request, error, fi))
 		drop_handle(fs, handle_of(fi));
 }
@@ -376,11 +374,10 @@ static int create_work(struct fs *fs, uint64_t dir, const char *name, mode_t mod
 		sftp_file_unref(creation.file);
 		return error;
 	}
-	keep_handle(fs, ret_entry->ino, creation.file,
-	            new_reader(fs, ret_entry->ino, creation.file, (uint64_t)stat->st_size,
-	                       stat->st_mtime, fi->flags),
-	            fi);
-	set_modes(fs, ret_entry->ino, (uint64_t)stat->st_size, stat->st_mtime, fi);
+	hand_out(fs, ret_entry->ino, creation.file,
+	         new_reader(fs, ret_entry->ino, creation.file, (uint64_t)stat->st_size,
+	                    stat->st_mtime, fi->flags),
+	         (uint64_t)stat->st_size, stat->st_mtime, fi);
 	return 0;
 }
 

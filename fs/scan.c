@@ -50,7 +50,8 @@ struct scanned {
 	uint64_t dir;        /* its node is referenced */
 	uint64_t when;       /* the latest opening, or when it was listed */
 	char *first;         /* the name that was opened first; NULL: none was */
-	struct order *order; /* NULL: not known yet */
+	struct order *order; /* NULL: not known yet, or none of the files is small */
+	bool ordered;        /* it was chosen */
 	size_t next;         /* from this place on nothing was asked for */
 	GHashTable *unused;  /* ids of files that were asked for and not opened */
 };
@@ -279,7 +280,8 @@ static void note_opening_locked(struct scan *scan, struct scanned *folder, uint6
 	folder->when = clock_now_ns();
 	if (!folder->first) {
 		folder->first = g_strdup(name);
-	} else if (!folder->order && strcmp(folder->first, name)) {
+	} else if (!folder->ordered && strcmp(folder->first, name)) {
+		folder->ordered = true;
 		folder->order =
 			choose_order_locked(scan, folder->dir, listing, folder->first, name);
 	}
@@ -291,23 +293,29 @@ static void note_opening_locked(struct scan *scan, struct scanned *folder, uint6
 	look_ahead_locked(scan, folder, ticket);
 }
 
-void scan_opens(struct scan *scan, uint64_t node)
+/* What the folder held when it was last listed, referenced; NULL: unknown, or too much to look through. */
+static struct listing *peek_listing(struct scan *scan, uint64_t dir)
 {
-	g_autofree char *name = NULL;
+	struct listing *listing = cache_peek_listing(scan->fs->cache, dir);
+
+	if (!listing || listing_count(listing) <= NAMES_MAX)
+		return listing;
+	listing_unref(listing);
+	return NULL;
+}
+
+void scan_opens(struct scan *scan, uint64_t node, uint64_t dir, const char *name)
+{
 	struct cache_ticket ticket;
 	struct listing *listing;
 	struct scanned *folder;
-	uint64_t dir;
 
-	if (scan->breadth == 0 || node == FUSE_ROOT_ID ||
-	    !place_of_node(scan->fs, node, &dir, &name))
+	if (scan->breadth == 0)
 		return;
 	ticket = cache_take_ticket(scan->fs->cache);
-	listing = cache_peek_listing(scan->fs->cache, dir);
-	if (!listing || listing_count(listing) > NAMES_MAX) {
-		listing_unref(listing);
+	listing = peek_listing(scan, dir);
+	if (!listing)
 		return;
-	}
 	pthread_mutex_lock(&scan->lock);
 	forget_old_folders_locked(scan);
 	folder = find_folder_locked(scan, dir);
@@ -331,6 +339,7 @@ static void begin_folder_locked(struct scan *scan, struct scanned *folder, struc
                                 struct cache_ticket ticket)
 {
 	folder->order = make_order(scan, folder->dir, listing, scan->order);
+	folder->ordered = true;
 	if (folder->order)
 		look_ahead_locked(scan, folder, ticket);
 	else
@@ -346,15 +355,13 @@ void scan_lists(struct scan *scan, uint64_t dir)
 	if (scan->breadth == 0 || !is_scanning(scan))
 		return;
 	ticket = cache_take_ticket(scan->fs->cache);
-	listing = cache_peek_listing(scan->fs->cache, dir);
+	listing = peek_listing(scan, dir);
 	if (!listing)
 		return;
 	pthread_mutex_lock(&scan->lock);
-	if (!find_folder_locked(scan, dir) && listing_count(listing) <= NAMES_MAX) {
-		folder = add_folder_locked(scan, dir);
-		if (folder)
-			begin_folder_locked(scan, folder, listing, ticket);
-	}
+	folder = find_folder_locked(scan, dir) ? NULL : add_folder_locked(scan, dir);
+	if (folder)
+		begin_folder_locked(scan, folder, listing, ticket);
 	pthread_mutex_unlock(&scan->lock);
 	listing_unref(listing);
 }

@@ -21,8 +21,8 @@ void scan_free(struct scan *scan);
 /* Begins nothing any more. */
 void scan_stop(struct scan *scan);
 
-/* A program opens a file for reading. */
-void scan_opens(struct scan *scan, uint64_t node);
+/* A program opens a file for reading: `node`, which is `name` in folder `dir`. */
+void scan_opens(struct scan *scan, uint64_t node, uint64_t dir, const char *name);
 /* A program has read all of folder `dir`. */
 void scan_lists(struct scan *scan, uint64_t dir);
 

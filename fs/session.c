@@ -100,8 +100,7 @@ void fs_new(const struct fs_settings *settings, struct sftp_client *client, stru
 	fs->settings.stage.path = path_of_node;
 	fs->settings.stage.data = fs;
 	fs->stage = stage_new(&fs->settings.stage, client);
-	fs->scan = scan_new(
-		fs, settings->no_readahead || settings->direct_io ? 0 : settings->scan_ahead);
+	fs->scan = scan_new(fs, context_reads_ahead(settings) ? settings->scan_ahead : 0);
 	fs->history = history_new(fs, settings->walk_ahead > 0);
 	fs->stats = stats_new();
 	fs->copies = copies_new();

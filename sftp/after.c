@@ -14,29 +14,19 @@
 
 /* ---- asking ----------------------------------------------------------------------------------- */
 
-static void ask(struct sftp_after *after, struct sftp_conn *conn, uint8_t type,
-                const struct wire_buf *subject, struct call **call)
-{
-	after->error = call_start(conn, type, subject, call);
-}
-
 void after_ask_path(struct sftp_after *after, struct sftp_conn *conn, const char *path,
                     struct call **call)
 {
-	WIRE_AUTO subject = {0};
-
-	if (!after)
-		return;
-	wire_buf_init(&subject);
-	wire_put_cstring(&subject, path);
-	ask(after, conn, after->follow ? SFTP_STAT : SFTP_LSTAT, &subject, call);
+	if (after)
+		after->error =
+			call_start_path(conn, after->follow ? SFTP_STAT : SFTP_LSTAT, path, call);
 }
 
 void after_ask_handle(struct sftp_after *after, struct sftp_conn *conn,
                       const struct wire_buf *handle, struct call **call)
 {
 	if (after)
-		ask(after, conn, SFTP_FSTAT, handle, call);
+		after->error = call_start(conn, SFTP_FSTAT, handle, call);
 }
 
 /* ---- judging ---------------------------------------------------------------------------------- */

@@ -94,25 +94,20 @@ static int finish(struct sftp_client *client, struct bundled *file, size_t index
 	return error;
 }
 
-static bool is_final(int error)
-{
-	return error == -EINTR || error == -ENOTCONN;
-}
-
 static int run(struct sftp_client *client, struct sftp_conn *conn, struct bundled *bundle,
                const struct sftp_bundle_file files[], size_t count, sftp_bundle_fn tell, void *data)
 {
 	int error = 0;
 
-	for (size_t i = 0; i < count && !is_final(error); i++)
+	for (size_t i = 0; i < count && !call_is_final(error); i++)
 		error = bundle[i].error = start_open(conn, &files[i], &bundle[i].open);
-	for (size_t i = 0; i < count && !is_final(error); i++) {
+	for (size_t i = 0; i < count && !call_is_final(error); i++) {
 		if (!bundle[i].error)
 			error = bundle[i].error = go_on(conn, &bundle[i], files[i].size);
 	}
-	for (size_t i = 0; i < count && !is_final(error); i++)
+	for (size_t i = 0; i < count && !call_is_final(error); i++)
 		error = finish(client, &bundle[i], i, files[i].size, tell, data);
-	return is_final(error) ? error : 0;
+	return call_is_final(error) ? error : 0;
 }
 
 int sftp_read_files(struct sftp_client *client, const struct sftp_bundle_file files[], size_t count,

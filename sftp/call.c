@@ -125,6 +125,15 @@ int call_start(struct sftp_conn *conn, uint8_t type, const struct wire_buf *body
 	return 0;
 }
 
+int call_start_path(struct sftp_conn *conn, uint8_t type, const char *path, struct call **ret_call)
+{
+	WIRE_AUTO body = {0};
+
+	wire_buf_init(&body);
+	wire_put_cstring(&body, path);
+	return call_start(conn, type, &body, ret_call);
+}
+
 void call_expect_handle(struct call *call)
 {
 	LOCK_SCOPE(&call->lock);

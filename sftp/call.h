@@ -16,6 +16,7 @@
 #ifndef SFTP_CALL_H
 #define SFTP_CALL_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,9 @@ struct call;
 int call_start(struct sftp_conn *conn, uint8_t type, const struct wire_buf *body,
                struct call **ret_call);
 
+/* The same for a request whose body is a path. */
+int call_start_path(struct sftp_conn *conn, uint8_t type, const char *path, struct call **ret_call);
+
 /* The reply will be a handle: when nobody takes it (call_take_handle()), it is closed. */
 void call_expect_handle(struct call *call);
 
@@ -46,6 +50,12 @@ int call_reply(struct call *call, enum sftp_operation operation, uint8_t expecte
 
 /* True when call_reply() would not wait. */
 bool call_is_answered(struct call *call);
+
+/* True when an error of call_reply() is one that all replies on the connection will have: none need be waited for. */
+static inline bool call_is_final(int error)
+{
+	return error == -EINTR || error == -ENOTCONN;
+}
 
 /* The status code that made call_reply() fail, or SFTP_OK when it was not a status. */
 uint32_t call_status(const struct call *call);

@@ -13,14 +13,10 @@
 /* idmap=user: the owner of the remote home is the remote user. */
 static int learn_remote_user(struct sftp_client *client, struct sftp_conn *conn, char **ret_why)
 {
-	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	struct sftp_attrs attrs;
-	int error;
+	int error = call_start_path(conn, SFTP_STAT, ".", &call);
 
-	wire_buf_init(&body);
-	wire_put_cstring(&body, ".");
-	error = call_start(conn, SFTP_STAT, &body, &call);
 	if (!error)
 		error = client_get_remote_attrs(call, SFTP_OP_STAT, &attrs);
 	if (!error && !(attrs.flags & SFTP_ATTR_UIDGID))

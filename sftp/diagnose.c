@@ -94,14 +94,9 @@ static char *parent_of(const char *path)
 
 static struct call *ask_attrs(struct sftp_conn *conn, uint8_t type, const char *path)
 {
-	WIRE_AUTO body = {0};
 	struct call *call = NULL;
 
-	if (!path)
-		return NULL;
-	wire_buf_init(&body);
-	wire_put_cstring(&body, path);
-	return call_start(conn, type, &body, &call) == 0 ? call : NULL;
+	return path && call_start_path(conn, type, path, &call) == 0 ? call : NULL;
 }
 
 static struct call *ask_space(struct sftp_conn *conn, const char *path)

@@ -8,26 +8,12 @@
 #include <errno.h>
 #include <glib.h>
 
-static int start_readlink(struct sftp_conn *conn, const char *path, struct call **ret_call)
-{
-	WIRE_AUTO body = {0};
-
-	wire_buf_init(&body);
-	wire_put_cstring(&body, path);
-	return call_start(conn, SFTP_READLINK, &body, ret_call);
-}
-
 static int get_target(struct call *call, char **ret_target)
 {
 	struct wire_reader body;
 	int error = call_reply(call, SFTP_OP_READLINK, SFTP_NAME, &body);
 
 	return error ? error : client_get_first_name(&body, ret_target);
-}
-
-static bool is_final(int error)
-{
-	return error == -EINTR || error == -ENOTCONN;
 }
 
 static int take_targets(GQueue *calls, sftp_target_fn tell, void *data)
@@ -37,7 +23,7 @@ static int take_targets(GQueue *calls, sftp_target_fn tell, void *data)
 		g_autofree char *target = NULL;
 		int error = get_target(call, &target);
 
-		if (is_final(error))
+		if (call_is_final(error))
 			return error;
 		tell(i, error, target, data);
 	}
@@ -54,7 +40,7 @@ int sftp_readlinks(struct sftp_client *client, char *const paths[], size_t count
 	int error = client_get_conn(client, &conn);
 
 	for (size_t i = 0; !error && !start_error && i < count; i++) {
-		start_error = start_readlink(conn, paths[i], &call);
+		start_error = call_start_path(conn, SFTP_READLINK, paths[i], &call);
 		if (!start_error)
 			g_queue_push_tail(&calls, call);
 	}

@@ -15,15 +15,6 @@ struct sftp_looks {
 	struct call *calls[];
 };
 
-static int start_lstat(struct sftp_conn *conn, const char *path, struct call **ret_call)
-{
-	WIRE_AUTO body = {0};
-
-	wire_buf_init(&body);
-	wire_put_cstring(&body, path);
-	return call_start(conn, SFTP_LSTAT, &body, ret_call);
-}
-
 struct sftp_looks *sftp_looks_begin(struct sftp_client *client, char *const paths[], size_t count)
 {
 	struct sftp_looks *looks;
@@ -34,8 +25,8 @@ struct sftp_looks *sftp_looks_begin(struct sftp_client *client, char *const path
 	looks = g_malloc0(sizeof(*looks) + count * sizeof(looks->calls[0]));
 	looks->client = client;
 	looks->conn = conn;
-	while (looks->count < count &&
-	       start_lstat(conn, paths[looks->count], &looks->calls[looks->count]) == 0)
+	while (looks->count < count && call_start_path(conn, SFTP_LSTAT, paths[looks->count],
+	                                               &looks->calls[looks->count]) == 0)
 		looks->count++;
 	return looks;
 }
@@ -49,7 +40,7 @@ void sftp_looks_end(struct sftp_looks *looks, sftp_look_fn tell, void *data)
 	for (size_t i = 0; i < looks->count; i++) {
 		struct sftp_attrs attrs;
 
-		if (error != -EINTR && error != -ENOTCONN) {
+		if (!call_is_final(error)) {
 			error = client_get_attrs(looks->client, looks->calls[i], SFTP_OP_LSTAT,
 			                         &attrs);
 			tell(i, error, &attrs, data);

@@ -66,14 +66,11 @@ static int request_attrs(struct sftp_client *client, uint8_t type, enum sftp_ope
                          const char *path, struct sftp_attrs *ret_attrs)
 {
 	AUTO_CONN conn = NULL;
-	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
-	int error;
+	int error = client_get_conn(client, &conn);
 
-	put_path(&body, path);
-	error = client_get_conn(client, &conn);
 	if (!error)
-		error = call_start(conn, type, &body, &call);
+		error = call_start_path(conn, type, path, &call);
 	if (error)
 		return error;
 	error = client_get_attrs(client, call, operation, ret_attrs);

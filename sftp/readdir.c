@@ -170,13 +170,9 @@ int sftp_readdir(struct sftp_dir *dir, sftp_entry_fn entry, void *data)
 static int open_folder(struct sftp_dir *dir, const char *path)
 {
 	struct diagnose_case as = {.operation = SFTP_OP_OPENDIR, .path = path};
-	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
-	int error;
+	int error = call_start_path(dir->conn, SFTP_OPENDIR, path, &call);
 
-	wire_buf_init(&body);
-	wire_put_cstring(&body, path);
-	error = call_start(dir->conn, SFTP_OPENDIR, &body, &call);
 	if (error)
 		return error;
 	call_expect_handle(call);

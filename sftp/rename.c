@@ -42,14 +42,10 @@ static int rename_once(struct sftp_conn *conn, bool posix, const char *from, con
 
 static int exists(struct sftp_conn *conn, const char *path)
 {
-	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
 	struct sftp_attrs attrs;
-	int error;
+	int error = call_start_path(conn, SFTP_LSTAT, path, &call);
 
-	wire_buf_init(&body);
-	wire_put_cstring(&body, path);
-	error = call_start(conn, SFTP_LSTAT, &body, &call);
 	return error ? error : client_get_remote_attrs(call, SFTP_OP_LSTAT, &attrs);
 }
 
@@ -65,13 +61,9 @@ static int rename_no_replace(struct sftp_conn *conn, const char *from, const cha
 
 static int remove_aside(struct sftp_conn *conn, const char *path)
 {
-	WIRE_AUTO body = {0};
 	AUTO_CALL call = NULL;
-	int error;
+	int error = call_start_path(conn, SFTP_REMOVE, path, &call);
 
-	wire_buf_init(&body);
-	wire_put_cstring(&body, path);
-	error = call_start(conn, SFTP_REMOVE, &body, &call);
 	return error ? error : call_reply(call, SFTP_OP_REMOVE, SFTP_STATUS, NULL);
 }
 

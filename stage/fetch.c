@@ -222,11 +222,6 @@ static bool fetch_gaps_locked(struct stage_reader *reader, struct sftp_file *ope
 	return true;
 }
 
-static bool may_be_fetched_for(const struct stage_reader *reader)
-{
-	return reader->file->changes == 0 && reader->generation == reader->file->generation;
-}
-
 static bool has_room(const struct flow *flow, size_t size)
 {
 	return flow->in_flight == 0 || flow_room(flow) >= size;
@@ -256,7 +251,7 @@ static bool serve_locked(struct stage *stage, struct stage_reader *reader)
 
 	if (!has_room(flow, limits.piece) || !stage_make_room_locked(stage, limits.piece))
 		return false;
-	if (!may_be_fetched_for(reader) ||
+	if (!stage_serves_locked(reader) ||
 	    !pattern_next(&reader->pattern, &limits, &offset, &size) ||
 	    !fetch_gaps_locked(reader, open, flow, offset, size))
 		stop_wanting_locked(reader);

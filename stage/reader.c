@@ -66,23 +66,18 @@ void stage_reader_free(struct stage_reader *reader)
 
 /* ---- the state of the file ---------------------------------------------------------------------- */
 
-static bool is_fresh(uint64_t moment, uint64_t now)
-{
-	return now - moment <= STAGE_FRESH_NS || moment > now;
-}
-
 /* Something in the range has been held for longer than it may be without another look. */
 static bool is_stale_locked(struct staged *file, uint64_t offset, uint64_t end)
 {
 	uint64_t now = clock_now_ns();
 
-	if (is_fresh(file->checked_ns, now))
+	if (stage_is_fresh(file->checked_ns, now))
 		return false;
 	while (offset < end) {
 		uint64_t gap_end;
 		struct extent *extent = staged_find_locked(file, offset, &gap_end);
 
-		if (extent && !is_fresh(extent->seen_ns, now))
+		if (extent && !stage_is_fresh(extent->seen_ns, now))
 			return true;
 		offset = extent ? extent->offset + extent->size : gap_end;
 	}
@@ -144,7 +139,7 @@ static struct extent *ask_for_gap_locked(struct reading *reading, uint64_t at, u
 /* True when it is known that there is nothing from `at` on. */
 static bool is_end_locked(const struct staged *file, uint64_t at)
 {
-	return at >= file->identity.size && is_fresh(file->checked_ns, clock_now_ns());
+	return at >= file->identity.size && stage_is_fresh(file->checked_ns, clock_now_ns());
 }
 
 /* 0 or -ENOTCONN. */
@@ -267,7 +262,7 @@ static int check_locked(const struct reading *reading)
 
 	if (sftp_file_is_stale(reader->open))
 		return -ENOTCONN;
-	if (file->changes > 0 || reader->generation != file->generation)
+	if (!stage_serves_locked(reader))
 		return -EAGAIN;
 	return is_stale_locked(file, reading->offset, reading->end);
 }

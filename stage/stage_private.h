@@ -89,6 +89,18 @@ struct stage {
 	struct stage_stats stats;
 };
 
+/* What was seen at that moment need not be looked at again. */
+static inline bool stage_is_fresh(uint64_t moment, uint64_t now)
+{
+	return now - moment <= STAGE_FRESH_NS || moment > now;
+}
+
+/* The file is not being changed from here, and what is held of it is of the state that the reader has open. */
+static inline bool stage_serves_locked(const struct stage_reader *reader)
+{
+	return reader->file->changes == 0 && reader->generation == reader->file->generation;
+}
+
 /* ---- staged.c ----------------------------------------------------------------------------------- */
 
 /* The file's, made if there is none; a reference. */

@@ -103,7 +103,7 @@ void stage_whole_drop(struct stage *stage, uint64_t node)
 static bool is_fresh_locked(struct staged *file)
 {
 	return find_whole_locked(file) && file->changes == 0 &&
-	       clock_now_ns() - file->whole_ns <= STAGE_FRESH_NS;
+	       stage_is_fresh(file->whole_ns, clock_now_ns());
 }
 
 static struct stage_reader *reader_of_whole_locked(struct staged *file,
