@@ -189,11 +189,12 @@ static int refresh(const struct options *options)
 
 /*
  * The buffers of requests, up to 255 KiB each, come and go a thousand times a second. By default each is mapped
- * and unmapped, and its pages are faulted in: a third of the CPU time of writing (80 faults a MiB).
+ * and unmapped, and its pages are faulted in: a third of the CPU time of writing (80 faults a MiB). What is larger
+ * is given back at once: kept, it made a long listing leave up to 16 MiB behind instead of 5.
  */
 static void keep_buffers(void)
 {
-	mallopt(M_MMAP_THRESHOLD, 4 * MIB);
+	mallopt(M_MMAP_THRESHOLD, 512 * KIB);
 	mallopt(M_TRIM_THRESHOLD, 8 * MIB);
 }
 
